@@ -1,0 +1,112 @@
+"""The contract: what an implementation offers to the properties and the benchmarks.
+
+Arrays cross it as NumPy. Shapes: n samples, d inputs, widths m_1 … m_L (m_0 = d), c outputs. Rows of the
+Jacobian and of the Gram matrix are ordered by sample, then by output: row i·c + o belongs to (i, o).
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from reference.contract.arguments import DTYPES, ArgumentError
+from reference.contract.network import ACTIVATIONS, Network
+from reference.contract.report import StepReport
+from reference.contract.shapes import Bool, Float, Real
+
+METHODS = ("gradient_descent", "gauss_newton")
+LOSSES = ("squared",)
+OPERATIONS = ("forward", "active_sets", "jacobian_factors", "gradient", "gram", "step", "to_network")
+
+
+class Implementation(Protocol):
+    """A network that can be evaluated, differentiated and trained.
+
+    Every method raises ArgumentError (a ValueError) for bad input. After any error the network is what
+    it was before the call.
+    """
+
+    def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
+        """Outputs f(x_i) (section 1)."""
+
+    def active_sets(self, X: Real[np.ndarray, "n d"]) -> Sequence[Bool[np.ndarray, "n _"]]:
+        """For every layer the mask (n, m_ℓ) of active units, z > τ strictly (section 1)."""
+
+    def jacobian_factors(
+        self, X: Real[np.ndarray, "n d"]
+    ) -> Sequence[tuple[Float[np.ndarray, "n c _"], Float[np.ndarray, "n _"]]]:
+        """For every layer the left factors (n, c, m_ℓ) and right factors (n, m_{ℓ−1}) (section 2)."""
+
+    def gradient(
+        self, X: Real[np.ndarray, "n d"], y: Real[np.ndarray, "n c"], loss: str = "squared"
+    ) -> Sequence[Float[np.ndarray, "_ _"]]:
+        """The dense gradients (m_ℓ, m_{ℓ−1}) of the empirical risk: for checking at small m (section 2)."""
+
+    def gram(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "nc nc"]:
+        """The Gram matrix J Jᵀ, (n·c, n·c) (section 2)."""
+
+    def step(
+        self,
+        X: Real[np.ndarray, "n d"],
+        y: Real[np.ndarray, "n c"],
+        *,
+        method: str = "gauss_newton",
+        loss: str = "squared",
+        learning_rate: float = 1.0,
+        damping: float = 1e-6,
+    ) -> StepReport:
+        """One training step on the whole batch, in place (section 3)."""
+
+    def to_network(self) -> Network:
+        """The present weights, as a copy."""
+
+
+@dataclass(frozen=True)
+class Capabilities:
+    """What an implementation can do. What it cannot is skipped and counted, never passed.
+
+    An implementation declares it as an attribute `capabilities` of its factory; without one it is taken
+    to do everything.
+    """
+
+    operations: tuple[str, ...] = OPERATIONS
+    dtypes: tuple[str, ...] = DTYPES
+    activations: tuple[str, ...] = ACTIVATIONS
+    methods: tuple[str, ...] = METHODS
+    losses: tuple[str, ...] = LOSSES
+    biases: bool = True
+    outputs: bool = True  # more than one output
+
+
+Factory = Callable[..., Implementation]
+
+
+def capabilities_of(factory: Factory) -> Capabilities:
+    """What the implementation declares, or everything where it declares nothing."""
+    return getattr(factory, "capabilities", Capabilities())
+
+
+def load_factory(name: str) -> Factory:
+    """Imports an implementation's factory.
+
+    Args:
+        name: "package.module:factory", imported from the present search path.
+
+    Raises:
+        ArgumentError: for another form, a module that cannot be imported, a name that is not callable.
+    """
+    module_name, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    if not (module_name and attribute) or module_name.startswith("."):
+        raise ArgumentError("impl", "package.module:factory", repr(name))
+    try:
+        module = importlib.import_module(module_name)
+    except ImportError as error:
+        raise ArgumentError("impl", "a module that can be imported", f"{name!r} ({error})") from error
+    factory = getattr(module, attribute, None)
+    if not callable(factory):
+        raise ArgumentError("impl", f"a callable {attribute!r} in {module_name}", repr(factory))
+    return factory

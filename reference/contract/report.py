@@ -1,0 +1,75 @@
+"""What a step tells of itself: plain data, the same for every implementation."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from reference.contract.shapes import Int
+
+#: The phases of one step, in their order.
+PHASES = ("forward", "backward", "gram", "solve", "update")
+
+
+@dataclass
+class LayerWork:
+    """Counted work of one layer in one phase.
+
+    Attributes:
+        multiply_adds: Multiplications with their additions; lone elementwise products count one each.
+        bytes: Bytes of tensor data read or written: gathered elements, not the table they come from.
+    """
+
+    multiply_adds: int = 0
+    bytes: int = 0
+
+
+@dataclass
+class PhaseWork:
+    """Counted work and wall-clock time of one phase (reference/README.md, section 5).
+
+    Attributes:
+        layers: Work by layer: key ℓ = 1 … L for what belongs to W_ℓ, key 0 for what belongs to no
+            weight matrix (readout, loss, solve).
+        seconds: Wall-clock time.
+    """
+
+    layers: dict[int, LayerWork] = field(default_factory=dict)
+    seconds: float = 0.0
+
+    @property
+    def multiply_adds(self) -> int:
+        """Multiply-adds over all layers."""
+        return sum(work.multiply_adds for work in self.layers.values())
+
+    @property
+    def bytes(self) -> int:
+        """Bytes over all layers."""
+        return sum(work.bytes for work in self.layers.values())
+
+
+@dataclass(frozen=True)
+class StepReport:
+    """What one training step did.
+
+    Attributes:
+        loss: The empirical risk Σ_i loss(f(x_i), y_i) before the step.
+        work: Counted work and time, by phase (see PHASES); an implementation that counts nothing
+            leaves it empty.
+        anchors: Full evaluations that the step needed to renew a certificate; 0 where none are used.
+        folds: Folds of accumulated updates into the base weights; 0 where updates are written in place.
+        dead_samples: Indices of the samples without an active unit in some layer: their gradient is zero.
+        active_counts: For every layer the number of active units of every sample.
+        solver: How the Gram system was solved, "" where none was.
+        notes: What the step did beside the plain course, and why.
+    """
+
+    loss: float
+    work: dict[str, PhaseWork] = field(default_factory=dict)
+    anchors: int = 0
+    folds: int = 0
+    dead_samples: tuple[int, ...] = ()
+    active_counts: tuple[Int[np.ndarray, " n"], ...] = ()
+    solver: str = ""
+    notes: tuple[str, ...] = ()
