@@ -1,0 +1,61 @@
+"""What a set of kernels offers. A *table* is a weight matrix stored by input unit: W_ℓᵀ, (m_{ℓ−1}, m_ℓ).
+
+So the column of W_ℓ that an active input gathers is a contiguous row of the table.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+
+from impl.support import Support
+from reference.contract.shapes import Float
+
+
+class Kernels(Protocol):
+    """The sparse operations of one iteration; the products read or write only what the supports name."""
+
+    name: str
+
+    def select(
+        self, dense: Float[torch.Tensor, "n m"], threshold: float
+    ) -> tuple[Support, Float[torch.Tensor, " entries"]]:
+        """The entries greater than the threshold, strictly, and their values."""
+
+    def gather(
+        self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
+    ) -> Float[torch.Tensor, "n fan_out"]:
+        """out[i] = Σ_{a ∈ support_i} values[i, a] · table[a]: whole rows of the table, entries · fan_out work."""
+
+    def gather_restricted(
+        self,
+        rows: Support,
+        columns: Support,
+        values: Float[torch.Tensor, "c column_entries"],
+        table: Float[torch.Tensor, "m fan_out"],
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """out[o, (i, a)] = Σ_{f ∈ columns_i} table[a, f] · values[o, (i, f)]: the k × k blocks only."""
+
+    def plan_update(
+        self,
+        rows: Support,
+        row_values: Float[torch.Tensor, " row_entries"],
+        columns: Support,
+        column_values: Float[torch.Tensor, " column_entries"],
+        table: Float[torch.Tensor, "m fan_out"],
+    ) -> OuterUpdate:
+        """Prepares table[a, f] −= Σ_i row_values[i, a] · column_values[i, f] on the k × k blocks.
+
+        Whatever can fail, such as allocating, happens here, before anything is written.
+        """
+
+
+class OuterUpdate(Protocol):
+    """A prepared update of one table, so that all layers change or none does."""
+
+    def apply(self) -> None:
+        """Writes the update."""
+
+    def revert(self) -> None:
+        """Undoes, to the last bit, an `apply` that was broken off or that must not stand."""

@@ -1,0 +1,38 @@
+"""The readout A (c, m_L), which is not trained: outputs from hidden values, and the last left factors."""
+
+from __future__ import annotations
+
+import torch
+
+from impl.kernels import Kernels
+from impl.support import Support
+from impl.work import WorkMeter, tensor_bytes
+from reference.contract.shapes import Float
+
+
+class Readout:
+    """A, held as a table Aᵀ (m_L, c).
+
+    Args:
+        matrix: A (c, m_L), on its device.
+        kernels: The sparse products.
+    """
+
+    def __init__(self, matrix: Float[torch.Tensor, "c m"], kernels: Kernels):
+        self.table = matrix.T.contiguous()
+        self._kernels = kernels
+
+    def apply(
+        self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
+    ) -> Float[torch.Tensor, "n c"]:
+        """f = A h for sparse h."""
+        out = self._kernels.gather(support, values, self.table)
+        gathered = support.entries * self.table.shape[1]
+        work.count(0, gathered, gathered * self.table.element_size() + tensor_bytes(support.units, values, out))
+        return out
+
+    def columns(self, support: Support, work: WorkMeter) -> Float[torch.Tensor, "c entries"]:
+        """The columns of A at the active units, one for every entry."""
+        out = self.table[support.units.long()].T.contiguous()
+        work.count(0, out.numel(), tensor_bytes(support.units, out, out))
+        return out

@@ -1,0 +1,184 @@
+"""Both sets of kernels against dense NumPy, on random and ragged supports.
+
+The tolerance is that of a sum in any order: γ_k Σ|a||b| with k terms; k is below 200 here, so 400 roundings do.
+"""
+
+import numpy as np
+import pytest
+import torch
+
+from impl.kernels import portable
+from impl.kernels.compiled import CompiledKernels
+from impl.kernels.portable import TorchKernels
+from impl.support import Support
+
+KERNELS = [CompiledKernels(), TorchKernels()]
+ROUNDINGS = {torch.float32: 400 * 2.0**-24, torch.float64: 400 * 2.0**-53}
+
+#: Masks (samples, units) of the two sides of a table.
+SUPPORTS = {
+    "random": (np.random.default_rng(0).random((7, 40)) < 0.3, np.random.default_rng(1).random((7, 31)) < 0.4),
+    "ragged": (
+        np.arange(40)[None] < np.array([0, 1, 40, 0, 5, 17, 0])[:, None],
+        np.arange(31)[None] >= 31 - np.array([3, 0, 31, 0, 1, 8, 30])[:, None],
+    ),
+    "one entry": (np.eye(3, 9, 4, dtype=bool), np.eye(3, 8, dtype=bool)),
+    "nothing active": (np.zeros((3, 9), bool), np.zeros((3, 8), bool)),
+    "one side empty": (np.ones((2, 9), bool), np.zeros((2, 8), bool)),
+    "everything active": (np.ones((5, 33), bool), np.ones((5, 29), bool)),
+    "one sample, one unit": (np.ones((1, 1), bool), np.ones((1, 1), bool)),
+    "the same units in every sample": (np.tile(np.arange(20) % 3 == 0, (6, 1)), np.tile(np.arange(9) % 2 == 0, (6, 1))),
+    "more rows than a block of the compiled kernel": (
+        np.random.default_rng(2).random((3, 700)) < 0.05,
+        np.random.default_rng(3).random((3, 12)) < 0.5,
+    ),
+}
+
+
+@pytest.fixture(params=[None, 1, 7], ids=["whole blocks", "chunks of one", "chunks of seven"])
+def chunk(request, monkeypatch):
+    """The size of the parts in which the portable kernels take a block."""
+    if request.param:
+        monkeypatch.setattr(portable, "CHUNK", request.param)
+
+
+@pytest.fixture(params=SUPPORTS)
+def masks(request):
+    return SUPPORTS[request.param]
+
+
+@pytest.fixture(params=[torch.float32, torch.float64], ids=str)
+def dtype(request):
+    return request.param
+
+
+@pytest.fixture(params=KERNELS, ids=lambda kernels: kernels.name)
+def kernels(request):
+    return request.param
+
+
+def support_of(mask):
+    return Support.of_positions(torch.from_numpy(np.flatnonzero(mask)), *mask.shape)
+
+
+def numbers(dtype, *shape, seed=9):
+    return torch.from_numpy(np.random.default_rng(seed).standard_normal(shape)).to(dtype)
+
+
+def dense(mask, values):
+    result = np.zeros(mask.shape)
+    result[mask] = values.double().numpy()
+    return result
+
+
+def assert_rounded(got, expected, magnitude, dtype):
+    assert got.shape == expected.shape
+    assert (np.abs(got.double().numpy() - expected) <= ROUNDINGS[dtype] * magnitude).all()
+
+
+def test_select_finds_what_is_strictly_above_the_threshold(kernels, masks, dtype):
+    mask, _ = masks
+    z = torch.where(torch.from_numpy(mask), 1.0 + numbers(dtype, *mask.shape).abs(), 0.5)
+    z[~torch.from_numpy(mask)] = torch.tensor([0.5, 0.1, -3.0], dtype=dtype).repeat(mask.size)[: (~mask).sum()]
+    support, values = kernels.select(z, 0.5)
+    expected = support_of(mask)
+    for name in ("offsets", "sample_of_entry", "units"):
+        assert torch.equal(getattr(support, name), getattr(expected, name))
+        assert getattr(support, name).dtype == torch.int32
+    assert support.width == mask.shape[1]
+    assert torch.equal(values, z[torch.from_numpy(mask)])
+
+
+@pytest.mark.parametrize("fan_out", [1, 2, 37, 64])
+def test_gather_is_the_dense_product(kernels, masks, dtype, fan_out):
+    mask, _ = masks
+    values, table = numbers(dtype, int(mask.sum())), numbers(dtype, mask.shape[1], fan_out, seed=10)
+    got = kernels.gather(support_of(mask), values, table)
+    h, T = dense(mask, values), table.double().numpy()
+    assert_rounded(got, h @ T, np.abs(h) @ np.abs(T), dtype)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_gather_restricted_is_the_dense_product_at_the_rows_named(kernels, masks, dtype, outputs, chunk):
+    rows, columns = masks
+    values = numbers(dtype, outputs, int(columns.sum()))
+    table = numbers(dtype, rows.shape[1], columns.shape[1], seed=11)
+    got = kernels.gather_restricted(support_of(rows), support_of(columns), values, table)
+    T = table.double().numpy()
+    assert got.shape == (outputs, rows.sum())
+    for output in range(outputs):
+        g = dense(columns, values[output])
+        assert_rounded(got[output], (g @ T.T)[rows], (np.abs(g) @ np.abs(T).T)[rows], dtype)
+
+
+def planned(kernels, masks, dtype):
+    rows, columns = masks
+    table = numbers(dtype, rows.shape[1], columns.shape[1], seed=12)
+    row_values, column_values = numbers(dtype, int(rows.sum())), numbers(dtype, int(columns.sum()), seed=13)
+    update = kernels.plan_update(support_of(rows), row_values, support_of(columns), column_values, table)
+    return table, update, dense(rows, row_values), dense(columns, column_values)
+
+
+def test_an_update_subtracts_the_outer_products(kernels, masks, dtype, chunk):
+    table, update, left, right = planned(kernels, masks, dtype)
+    before = table.double().numpy().copy()
+    update.apply()
+    assert_rounded(table, before - left.T @ right, np.abs(before) + np.abs(left).T @ np.abs(right), dtype)
+    untouched = ~(masks[0].T.astype(int) @ masks[1].astype(int)).astype(bool)
+    np.testing.assert_array_equal(table.double().numpy()[untouched], before[untouched])
+
+
+def test_the_portable_update_is_reverted_to_the_last_bit(masks, dtype, chunk):
+    table, update, _, _ = planned(TorchKernels(), masks, dtype)
+    before = table.clone()
+    update.apply()
+    update.revert()
+    assert torch.equal(table, before)
+    update.revert()  # twice does no harm
+    assert torch.equal(table, before)
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 5])
+def test_an_update_broken_off_after_some_blocks_is_reverted_to_the_last_bit(after, monkeypatch):
+    monkeypatch.setattr(portable, "CHUNK", 16)
+    table, update, _, _ = planned(TorchKernels(), SUPPORTS["random"], torch.float64)
+    before = table.clone()
+    outer = torch.outer
+    calls = []
+
+    def failing(a, b):
+        calls.append(None)
+        if len(calls) > after:
+            raise MemoryError("planted")
+        return outer(a, b)
+
+    monkeypatch.setattr(torch, "outer", failing)
+    with pytest.raises(MemoryError, match="planted"):
+        update.apply()
+    assert torch.equal(table, before) == (after == 0)
+    update.revert()
+    assert torch.equal(table, before)
+
+
+def test_no_part_of_a_block_is_larger_than_the_chunk(monkeypatch):
+    monkeypatch.setattr(portable, "CHUNK", 50)
+    rows, columns = SUPPORTS["everything active"]
+    sizes = [block.positions.numel() for block in portable._blocks(support_of(rows), support_of(columns))]
+    assert sum(sizes) == rows.sum() * columns.shape[1]
+    assert max(sizes) <= 50
+
+
+def test_a_support_orders_its_entries_by_sample_and_by_unit():
+    mask = SUPPORTS["ragged"][0]
+    support = support_of(mask)
+    assert support.counts.tolist() == mask.sum(axis=1).tolist()
+    order = support.by_unit
+    units = support.units[order.entry.long()]
+    assert (units.diff() >= 0).all()
+    for unit in range(mask.shape[1]):
+        entries = order.entry[order.offsets[unit] : order.offsets[unit + 1]]
+        assert support.sample_of_entry[entries.long()].tolist() == np.flatnonzero(mask[:, unit]).tolist()
+    values = numbers(torch.float64, 2, support.entries)
+    np.testing.assert_array_equal(support.densify(values)[:, 1].numpy(), dense(mask, values[1]))
+    other = support_of(SUPPORTS["ragged"][1])
+    assert support.pairs_with(other) == int((mask.sum(axis=1) * SUPPORTS["ragged"][1].sum(axis=1)).sum())
