@@ -1,0 +1,104 @@
+"""One test case: a network and a batch, determined by a few numbers that shrink and print well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+
+import reference
+from reference.contract import Activation, Network
+
+
+@dataclass(frozen=True)
+class Case:
+    """A reproducible network and batch; its repr is the code that makes it again.
+
+    Attributes:
+        input_dimension: d.
+        widths: m_1 … m_L.
+        outputs: c.
+        kind: The activation.
+        b: Its threshold parameter; None for the default, very negative for all units active.
+        biases: Whether there are biases.
+        samples: n.
+        duplicates: How many samples repeat the first one.
+        zeros: How many samples (the last ones) are zero: dead where τ ≥ 0 and there are no biases.
+        magnitude: Binary exponent of the inputs' size.
+        lattice: Whether all numbers are small integers, so that sums of products are exact.
+        dtype: The dtype under test; all numbers are representable in it.
+        learning_rate: η; for gradient descent in units of 1/‖G‖₂, so that no run diverges by itself.
+        relative_damping: λ over the mean diagonal element of the Gram matrix.
+        seed: Draws the numbers.
+    """
+
+    input_dimension: int = 3
+    widths: tuple[int, ...] = (8, 7)
+    outputs: int = 1
+    kind: str = "shifted_relu"
+    b: float | None = 0.25
+    biases: bool = False
+    samples: int = 3
+    duplicates: int = 0
+    zeros: int = 0
+    magnitude: int = 0
+    lattice: bool = False
+    dtype: str = "float64"
+    learning_rate: float = 0.5
+    relative_damping: float = 1e-2
+    seed: int = 0
+
+    @cached_property
+    def network(self) -> Network:
+        """The network, in the dtype under test."""
+        generator = np.random.default_rng((self.seed, 0))
+        sizes = [self.input_dimension, *self.widths]
+
+        def numbers(*shape: int, spread: float) -> np.ndarray:
+            if self.lattice:
+                return generator.integers(-2, 3, shape).astype(self.dtype)
+            return (spread * generator.standard_normal(shape)).astype(self.dtype)
+
+        return Network(
+            weights=[numbers(b, a, spread=np.sqrt(2.0 / b)) for a, b in pairwise(sizes)],
+            biases=[numbers(m, spread=np.sqrt(1.0 / m)) for m in self.widths] if self.biases else None,
+            readout=numbers(self.outputs, sizes[-1], spread=1.0),
+            activation=Activation(self.kind, self.b),
+        )
+
+    @cached_property
+    def X(self) -> np.ndarray:
+        """Samples (n, d)."""
+        generator = np.random.default_rng((self.seed, 1))
+        if self.lattice:
+            X = generator.integers(-3, 4, (self.samples, self.input_dimension)).astype(np.float64)
+        else:
+            X = generator.standard_normal((self.samples, self.input_dimension))
+        X[1 : 1 + self.duplicates] = X[0]
+        X[self.samples - self.zeros :] = 0.0
+        return (2.0**self.magnitude * X).astype(self.dtype)
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Targets (n, c)."""
+        generator = np.random.default_rng((self.seed, 2))
+        return generator.integers(-4, 5, (self.samples, self.outputs)).astype(self.dtype)
+
+    @cached_property
+    def damping(self) -> float:
+        """λ, absolute."""
+        scale = float(np.mean(np.diag(self._gram)))
+        return self.relative_damping * (scale if scale > 0 else 1.0)
+
+    def rate(self, method: str) -> float:
+        """η as a step takes it."""
+        if method != "gradient_descent":
+            return self.learning_rate
+        scale = float(np.linalg.norm(self._gram, 2))
+        return self.learning_rate / (scale if scale > 0 else 1.0)
+
+    @cached_property
+    def _gram(self) -> np.ndarray:
+        return reference.factory(self.network).gram(self.X)

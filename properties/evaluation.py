@@ -1,0 +1,121 @@
+"""Properties of an evaluation: active sets, outputs, Jacobian factors, gradient, Gram matrix."""
+
+from __future__ import annotations
+
+import numpy as np
+
+import reference
+from properties import bounds
+from properties.autograd import autograd_gradient
+from properties.case import Case
+from properties.compare import Mismatch, assert_close, assert_identical
+from properties.rounding import Arithmetic, Bounded
+from properties.strategies import NAMED_CASES, NAMED_LATTICE_CASES, cases, lattice_cases
+from properties.suite import Subject, register
+from reference.gram import gram_from_jacobian
+
+
+@register("active_sets", strategy=cases, examples=NAMED_CASES)
+def active_sets_are_the_units_above_the_threshold(subject: Subject, case: Case) -> None:
+    """Active means z > τ; inside the rounding band either answer is legal."""
+    subject.replay(case, subject.build(case))
+
+
+@register("forward", "active_sets", strategy=cases, examples=NAMED_CASES)
+def outputs_match_the_oracle(subject: Subject, case: Case) -> None:
+    """f(x) = A h_L."""
+    implementation = subject.build(case)
+    oracle = subject.replay(case, implementation)
+    assert_close("forward", ("sample", "output"), implementation.forward(case.X), oracle.outputs)
+
+
+@register("jacobian_factors", "active_sets", strategy=cases, examples=NAMED_CASES)
+def jacobian_factors_match_the_oracle(subject: Subject, case: Case) -> None:
+    """∂f_o(x_i)/∂W_ℓ = g_{i,o,ℓ} h_{i,ℓ−1}ᵀ, factor by factor."""
+    implementation = subject.build(case)
+    oracle = subject.replay(case, implementation)
+    factors = implementation.jacobian_factors(case.X)
+    if len(factors) != len(oracle.left):
+        raise Mismatch(f"jacobian_factors: expected {len(oracle.left)} pairs, got {len(factors)}")
+    for layer, (left, right) in enumerate(factors, start=1):
+        assert_close(f"left factor, layer {layer}", ("sample", "output", "unit"), left, oracle.left[layer - 1])
+        assert_close(f"right factor, layer {layer}", ("sample", "unit"), right, oracle.hidden[layer - 1])
+
+
+@register("gradient", "active_sets", strategy=cases, examples=NAMED_CASES)
+def gradient_matches_the_oracle(subject: Subject, case: Case) -> None:
+    """The gradient of the empirical risk, Σ r g hᵀ."""
+    _check_gradient(subject, case, against_autograd=False)
+
+
+@register("gradient", "active_sets", strategy=cases, examples=NAMED_CASES)
+def gradient_matches_automatic_differentiation(subject: Subject, case: Case) -> None:
+    """The same gradient from torch's autograd, which shares no formula with the oracle."""
+    _check_gradient(subject, case, against_autograd=True)
+
+
+@register("gram", "active_sets", strategy=cases, examples=NAMED_CASES)
+def gram_matrix_matches_the_oracle(subject: Subject, case: Case) -> None:
+    """G = J Jᵀ: symmetric, and equal to the product of a Jacobian that is written out."""
+    implementation = subject.build(case)
+    arithmetic = Arithmetic(case.dtype)
+    oracle = subject.replay(case, implementation)
+    expected = bounds.gram(oracle, arithmetic)
+    explicit = gram_from_jacobian([g.value for g in oracle.left], [h.value for h in oracle.hidden[:-1]])
+    got = implementation.gram(case.X)
+    assert_close("gram", ("row", "column"), got, Bounded(explicit, expected.error))
+    assert_close("gram, transposed", ("row", "column"), got.T, Bounded(explicit, expected.error))
+
+
+@register(
+    "forward", "active_sets", "jacobian_factors", strategy=lattice_cases, examples=NAMED_LATTICE_CASES, weight=1.5
+)
+def evaluation_is_exact_on_integers(subject: Subject, case: Case) -> None:
+    """On small integers nothing rounds, so everything is equal bit for bit; z = τ is inactive."""
+    implementation = subject.build(case)
+    oracle = reference.factory(case.network)
+    for layer, (mask, expected) in enumerate(
+        zip(implementation.active_sets(case.X), oracle.active_sets(case.X), strict=True), start=1
+    ):
+        assert_identical(f"active_sets, layer {layer} (a tie z = τ is inactive)", ("sample", "unit"), mask, expected)
+    assert_identical("forward", ("sample", "output"), implementation.forward(case.X), oracle.forward(case.X))
+    for layer, (factors, exact_factors) in enumerate(
+        zip(implementation.jacobian_factors(case.X), oracle.jacobian_factors(case.X), strict=True), start=1
+    ):
+        assert_identical(f"left factor, layer {layer}", ("sample", "output", "unit"), factors[0], exact_factors[0])
+        assert_identical(f"right factor, layer {layer}", ("sample", "unit"), factors[1], exact_factors[1])
+
+
+@register("forward", "active_sets", "jacobian_factors", "to_network", strategy=cases, examples=NAMED_CASES, weight=0.5)
+def evaluating_changes_nothing(subject: Subject, case: Case) -> None:
+    """Evaluations repeat to the last bit, leave weights and the caller's arrays alone, and share no memory."""
+    X = case.X.copy()
+    implementation = subject.build(case)
+    first = implementation.forward(X).copy()
+    returned = [array for pair in implementation.jacobian_factors(X) for array in pair]
+    returned += [np.asarray(mask) for mask in implementation.active_sets(X)]
+    returned += list(implementation.to_network().weights)
+    for array in returned:
+        if array.flags.writeable:
+            array[...] = 1  # a caller may overwrite what it was given
+    assert_identical("X after an evaluation", ("sample", "feature"), X, case.X)
+    assert_identical("forward, repeated", ("sample", "output"), implementation.forward(X), first)
+    for layer, (weight, given) in enumerate(
+        zip(implementation.to_network().weights, case.network.weights, strict=True), start=1
+    ):
+        assert_identical(f"weights, layer {layer}", ("unit", "input"), weight, given)
+
+
+def _check_gradient(subject: Subject, case: Case, *, against_autograd: bool) -> None:
+    implementation = subject.build(case)
+    arithmetic = Arithmetic(case.dtype)
+    oracle = subject.replay(case, implementation)
+    expected = bounds.weighted_sums(bounds.residual(oracle, case.y, arithmetic), oracle, arithmetic)
+    if against_autograd:
+        values = autograd_gradient(case.network, case.X, case.y, oracle.masks)
+        expected = [Bounded(value, bound.error) for value, bound in zip(values, expected, strict=True)]
+    got = implementation.gradient(case.X, case.y, "squared")
+    if len(got) != len(expected):
+        raise Mismatch(f"gradient: expected {len(expected)} layers, got {len(got)}")
+    for layer, (gradient, bound) in enumerate(zip(got, expected, strict=True), start=1):
+        assert_close(f"gradient, layer {layer}", ("unit", "input"), gradient, bound)
