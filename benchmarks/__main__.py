@@ -1,0 +1,28 @@
+"""`python -m benchmarks measure`: how the cost of an iteration scales with the width."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from benchmarks.commands import measure
+from reference.contract.command_line import run
+
+COMMANDS = {"measure": measure}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the command line and returns its exit status."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        summary = (command.__doc__ or "").strip()
+        subparser = subparsers.add_parser(name, help=summary, description=summary)
+        command.add_options(subparser)
+        subparser.set_defaults(main=command.main)
+    return run(parser, lambda options: int(options.main(options)), argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,53 @@
+"""Whom a sweep measures: implementations by name, reached through their factories only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from reference.contract import ArgumentError, Factory, capabilities_of, load_factory
+
+DENSE = "dense"
+DENSE_FACTORY = "benchmarks.rivals.dense:factory"
+OURS = "gather=impl:factory"
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """An implementation that takes part.
+
+    Attributes:
+        name: In tables and files.
+        source: "package.module:factory".
+        factory: The factory itself.
+    """
+
+    name: str
+    source: str
+    factory: Factory
+
+
+def load_contestants(impls: Sequence[str], *, dtype: str) -> list[Contestant]:
+    """The dense rival, then the given implementations.
+
+    Args:
+        impls: "name=package.module:factory", or "package.module:factory" alone, which is then its own name.
+        dtype: In which they will compute.
+
+    Raises:
+        ArgumentError: for what cannot be imported, names used twice, an implementation that declares that
+            it cannot take Gauss-Newton steps in this dtype.
+    """
+    contestants = [Contestant(DENSE, DENSE_FACTORY, load_factory(DENSE_FACTORY))]
+    for impl in impls:
+        name, equals, source = impl.partition("=")
+        if not equals:
+            name, source = impl.removesuffix(":factory"), impl
+        if not name or any(name == other.name for other in contestants):
+            raise ArgumentError("impl", f"a name of its own (taken: {', '.join(c.name for c in contestants)})", impl)
+        contestant = Contestant(name, source, load_factory(source))
+        can = capabilities_of(contestant.factory)
+        if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
+            raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
+        contestants.append(contestant)
+    return contestants

@@ -1,0 +1,1 @@
+"""Implementations measured beside the one under test, each behind the contract."""

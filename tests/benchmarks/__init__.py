@@ -1,0 +1,1 @@
+"""Tests of the measuring suite, and the fake implementations that they measure."""

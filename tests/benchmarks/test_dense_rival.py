@@ -1,0 +1,200 @@
+"""The dense rival against the formulas written out in NumPy, and its refusals."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.rivals.dense import blas_factory, factory
+from benchmarks.rivals.products import Blas, OneDnn, select_products
+from reference.contract import ACTIVATIONS, Activation, ArgumentError, Network, SolveError
+from reference.initialization import random_network
+
+FLOAT32 = 2e-4  # of the largest entry: some 1e3 roundings of 6e-8 each
+FLOAT64 = 1e-11
+
+needs_onednn = pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="this torch has no oneDNN")
+
+
+def problem(n, d, c, seed=0):
+    generator = np.random.default_rng(seed)
+    X = generator.standard_normal((n, d))
+    return X / np.linalg.norm(X, axis=1, keepdims=True), generator.standard_normal((n, c))
+
+
+def by_the_book(network, X, y, method, learning_rate, damping):
+    """Loss, active units and new weights after one step, formula by formula."""
+    h, masks, scales = [X], [], []
+    for layer, W in enumerate(network.weights):
+        m = W.shape[0]
+        b = math.sqrt(0.4 * math.log(m)) if network.activation.b is None else network.activation.b
+        tail, density = math.erfc(b / math.sqrt(2)) / 2, math.exp(-b * b / 2) / math.sqrt(2 * math.pi)
+        relu = network.activation.kind == "shifted_relu"
+        scale = math.sqrt(1 / (2 * ((1 + b * b) * tail - b * density if relu else tail + b * density)))
+        tau = b * math.sqrt(2 / m)
+        z = h[-1] @ W.T + (0.0 if network.biases is None else network.biases[layer])
+        masks.append(z > tau)
+        scales.append(scale)
+        h.append(scale * np.where(z > tau, z - tau if relu else z, 0.0))
+    f = h[-1] @ network.readout.T
+    n, c = f.shape
+    g = [scales[-1] * masks[-1][:, None, :] * network.readout]
+    for layer in range(len(network.weights) - 1, 0, -1):
+        g.insert(0, scales[layer - 1] * masks[layer - 1][:, None, :] * (g[0] @ network.weights[layer]))
+    r = (f - y).reshape(-1)
+    q = r
+    if method == "gauss_newton":
+        J = np.concatenate(
+            [np.einsum("ioa,ib->ioab", left, right).reshape(n * c, -1) for left, right in zip(g, h, strict=False)],
+            axis=1,
+        )
+        q = np.linalg.solve(J @ J.T + damping * np.eye(n * c), r)
+    q = learning_rate * q.reshape(n, c)
+    weights = [
+        W - np.einsum("io,ioa,ib->ab", q, left, right)
+        for W, left, right in zip(network.weights, g, h[:-1], strict=True)
+    ]
+    return 0.5 * (r @ r), masks, weights
+
+
+@pytest.mark.parametrize("kind", ACTIVATIONS)
+@pytest.mark.parametrize("method", ["gauss_newton", "gradient_descent"])
+@pytest.mark.parametrize(
+    ("n", "d", "widths", "c", "biases"),
+    [(5, 4, [40], 1, False), (9, 7, [60, 33, 51], 3, True), (12, 6, [70, 64], 1, True)],
+)
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", FLOAT32), ("float64", FLOAT64)])
+@pytest.mark.parametrize("build", [factory, blas_factory])
+def test_a_step_is_that_of_the_formulas(kind, method, n, d, widths, c, biases, dtype, tolerance, build):
+    network = random_network(d, widths, outputs=c, activation=Activation(kind, 0.3), biases=biases, seed=3)
+    X, y = problem(n, d, c)
+    rival = build(network, dtype=dtype)
+    report = rival.step(X, y, method=method, learning_rate=0.2, damping=0.1)
+    loss, masks, weights = by_the_book(network, X, y, method, 0.2, 0.1)
+    assert report.loss == pytest.approx(loss, rel=tolerance)
+    for counts, mask in zip(report.active_counts, masks, strict=True):
+        np.testing.assert_array_equal(counts, mask.sum(axis=1))
+    for new, expected in zip(rival.to_network().weights, weights, strict=True):
+        np.testing.assert_allclose(new, expected, atol=tolerance * np.abs(expected).max(), rtol=0)
+
+
+@needs_onednn
+@pytest.mark.parametrize("shape", [(2048, 2048), (70, 2304), (33, 47), (1, 1), (8, 2048)])
+@pytest.mark.parametrize("rows", [1, 8, 33])
+def test_onednn_multiplies_like_the_blas(shape, rows):
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(shape, generator=generator)
+    h, g = torch.randn(rows, shape[1], generator=generator), torch.randn(rows, shape[0], generator=generator)
+    for way, operand in (("forward", h), ("backward", g)):
+        exact = getattr(Blas(), way)(W.double(), operand.double())
+        bound = getattr(Blas(), way)(W.double().abs(), operand.double().abs())
+        error = (getattr(OneDnn(), way)(W, operand).double() - exact).abs()
+        assert (error <= 2**-24 * max(shape) * bound).all()  # the classical bound for sums in any order
+
+
+def test_work_is_counted_from_the_shapes():
+    n, d, m, c = 6, 5, 40, 2
+    X, y = problem(n, d, c)
+    work = factory(random_network(d, [m, m, m], outputs=c)).step(X, y).work
+    assert list(work) == ["forward", "backward", "gram", "solve", "update"]
+    assert work["forward"].layers[2].multiply_adds == n * m * m + 2 * n * m
+    assert work["backward"].layers[3].multiply_adds == n * c * m * m + 2 * n * c * m
+    assert work["update"].layers[2].multiply_adds == n * m * m + n * c * m
+    assert work["forward"].layers[2].bytes >= 4 * m * m
+    assert work["update"].layers[2].bytes >= 2 * 4 * m * m
+    assert all(phase.seconds > 0 for phase in work.values())
+
+
+def test_duplicates_and_dead_samples_are_survived_without_damping():
+    network = random_network(4, [30, 30], dtype="float32", activation=Activation("shifted_relu", 1.0))
+    X, y = problem(6, 4, 1)
+    X[3], X[5] = X[0], 0.0
+    rival = factory(network)
+    before = rival.step(X, y, learning_rate=0.5, damping=0.0)
+    assert before.solver == "eigenvectors"
+    assert 5 in before.dead_samples
+    assert math.isfinite(rival.step(X, y, learning_rate=0.5, damping=0.0).loss)
+
+
+BAD = {
+    "NaN": ({"X": np.full((3, 4), np.nan)}, "X"),
+    "another dimension": ({"X": np.ones((3, 5))}, "X"),
+    "no samples": ({"X": np.ones((0, 4)), "y": np.ones((0, 1))}, "X"),
+    "a target too many": ({"y": np.ones((4, 1))}, "y"),
+    "words": ({"y": np.array([["a"]] * 3)}, "y"),
+    "unknown method": ({"method": "newton"}, "method"),
+    "unknown loss": ({"loss": "hinge"}, "loss"),
+    "negative rate": ({"learning_rate": -0.1}, "learning_rate"),
+    "infinite damping": ({"damping": math.inf}, "damping"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_changes_nothing(case):
+    change, argument = BAD[case]
+    rival = factory(random_network(4, [20, 20]))
+    X, y = problem(3, 4, 1)
+    rival.step(X, y)
+    before = rival.to_network()
+    arguments = {"X": X, "y": y, "method": "gauss_newton", "loss": "squared"} | change
+    with pytest.raises(ArgumentError, match=f"^{argument}:"):
+        rival.step(arguments.pop("X"), arguments.pop("y"), **arguments)
+    assert_same(rival.to_network(), before)
+
+
+@pytest.mark.parametrize(
+    ("size", "arguments", "message"),
+    [
+        (1e305, {}, "^forward"),
+        (1e150, {}, "^solve"),
+        (1e10, {"method": "gradient_descent", "learning_rate": 1e300}, "^update"),
+    ],
+)
+def test_an_overflow_changes_nothing(size, arguments, message):
+    network = random_network(4, [30, 30], activation=Activation("shifted_relu", -1.0))
+    network = Network(weights=network.weights, readout=1e10 * network.readout, activation=network.activation)
+    rival = factory(network, dtype="float64")
+    X, y = problem(3, 4, 1)
+    with pytest.raises(SolveError, match=message):
+        rival.step(X * size, y * 1e3, **arguments)
+    assert_same(rival.to_network(), network)
+
+
+@pytest.mark.parametrize(
+    ("options", "argument"),
+    [
+        ({"dtype": "float16"}, "dtype"),
+        ({"device": "abacus"}, "device"),
+        ({"device": "meta"}, "device"),
+        ({"products": "x"}, "products"),
+    ],
+)
+def test_the_factory_refuses(options, argument):
+    with pytest.raises(ArgumentError, match=f"^{argument}:"):
+        factory(random_network(3, [8]), **options)
+
+
+def test_onednn_has_no_float64():
+    with pytest.raises(ArgumentError, match=r"^products:"):
+        select_products("onednn", torch.device("cpu"), torch.float64)
+
+
+def test_a_network_that_overflows_the_dtype_is_refused():
+    network = Network(weights=[np.full((3, 2), 1e300)], readout=np.ones((1, 3)))
+    with pytest.raises(ArgumentError, match=r"^weights\[0\]"):
+        factory(network, dtype="float32")
+
+
+@pytest.mark.cuda
+def test_cuda_agrees_with_the_cpu():
+    network = random_network(7, [60, 33], outputs=2)
+    X, y = problem(9, 7, 2)
+    on = {device: factory(network, device=device, dtype="float64") for device in ("cpu", "cuda")}
+    losses = {device: [rival.step(X, y, learning_rate=0.3).loss for _ in range(3)] for device, rival in on.items()}
+    np.testing.assert_allclose(losses["cuda"], losses["cpu"], rtol=1e-9)
+
+
+def assert_same(network, before):
+    for now, then in zip(network.weights, before.weights, strict=True):
+        np.testing.assert_array_equal(now, then)
