@@ -17,8 +17,9 @@ def autograd_gradient(
     X: Float[np.ndarray, "n d"],
     y: Float[np.ndarray, "n c"],
     masks: Sequence[Bool[np.ndarray, "n _"]],
+    loss: str = "squared",
 ) -> list[Float[np.ndarray, "_ _"]]:
-    """The gradient of ½ Σ ‖f − y‖² in float64, with the masks given (they are constants of the derivative)."""
+    """The gradient of the empirical risk in float64, with the masks given (they are constants of the derivative)."""
     weights = [torch.tensor(weight, dtype=torch.float64, requires_grad=True) for weight in network.weights]
     h = torch.tensor(X, dtype=torch.float64)
     for layer, weight in enumerate(weights):
@@ -27,9 +28,24 @@ def autograd_gradient(
         )
         mask = torch.tensor(masks[layer])
         h = torch.where(mask, _active_value(network, z), torch.zeros_like(z))
-    outputs = torch.nn.functional.linear(h, torch.tensor(network.readout, dtype=torch.float64))
-    risk = 0.5 * torch.nn.functional.mse_loss(outputs, torch.tensor(y, dtype=torch.float64), reduction="sum")
+    offset = None if network.readout_bias is None else torch.tensor(network.readout_bias, dtype=torch.float64)
+    outputs = torch.nn.functional.linear(h, torch.tensor(network.readout, dtype=torch.float64), offset)
+    risk = _risk(loss, outputs, torch.tensor(y, dtype=torch.float64))
     return [gradient.numpy() for gradient in torch.autograd.grad(risk, weights)]
+
+
+def _risk(loss: str, outputs: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    functional = torch.nn.functional
+    match loss:
+        case "squared":
+            return 0.5 * functional.mse_loss(outputs, y, reduction="sum")
+        case "huber":
+            return functional.huber_loss(outputs, y, reduction="sum")
+        case "logistic":
+            return functional.binary_cross_entropy_with_logits(outputs, (y + 1) / 2, reduction="sum")
+        case "softmax_cross_entropy":
+            return functional.cross_entropy(outputs, y, reduction="sum")
+    raise ValueError(loss)
 
 
 def _active_value(network: Network, z: torch.Tensor) -> torch.Tensor:

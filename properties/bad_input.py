@@ -40,6 +40,17 @@ BAD_STEPS: list[tuple[str, str, Callable[[Case], dict[str, Any]]]] = [
     ("infinite damping", "damping", lambda case: {"damping": float("inf")}),
 ]
 
+#: Labels outside a loss's domain: a name, the loss, and the arguments of a step.
+BAD_LABELS: list[tuple[str, str, Callable[[Case], dict[str, Any]]]] = [
+    ("a label of 0", "logistic", lambda case: {"y": _with(case.y, 0.0)}),
+    ("a label of 2", "logistic", lambda case: {"y": _with(case.y, 2.0)}),
+    ("two classes at once", "softmax_cross_entropy", lambda case: {"y": np.ones_like(case.y)}),
+    ("no class", "softmax_cross_entropy", lambda case: {"y": np.zeros_like(case.y)}),
+    ("half a class", "softmax_cross_entropy", lambda case: {"y": 0.5 * case.y}),
+    ("a class too many", "softmax_cross_entropy", lambda case: {"y": np.full(case.samples, case.outputs)}),
+    ("a class between two", "softmax_cross_entropy", lambda case: {"y": np.full(case.samples, 0.5)}),
+]
+
 
 @register("step", "forward", "to_network", strategy=cases, examples=NAMED_CASES, weight=0.2)
 def bad_input_is_refused_and_changes_nothing(subject: Subject, case: Case) -> None:
@@ -47,8 +58,9 @@ def bad_input_is_refused_and_changes_nothing(subject: Subject, case: Case) -> No
     implementation = subject.build(case)
     method = subject.capabilities.methods[0]
     _step(implementation, case, method)  # in the middle of training
-    before = implementation.to_network()
-    for name, argument, change in BAD_STEPS:
+    before, outputs = implementation.to_network(), implementation.forward(case.X)
+    labels = [(name, "y", change) for name, loss, change in BAD_LABELS if loss == case.loss]
+    for name, argument, change in [*BAD_STEPS, *labels]:
         try:
             _step(implementation, case, method, **change(case))
         except ValueError as error:
@@ -60,10 +72,7 @@ def bad_input_is_refused_and_changes_nothing(subject: Subject, case: Case) -> No
             zip(implementation.to_network().weights, before.weights, strict=True), start=1
         ):
             assert_identical(f"weights after {name}, layer {layer}", ("unit", "input"), now, then)
-    fresh = subject.build(case, before)
-    assert_identical(
-        "forward after refused input", ("sample", "output"), implementation.forward(case.X), fresh.forward(case.X)
-    )
+    assert_identical("forward after refused input", ("sample", "output"), implementation.forward(case.X), outputs)
 
 
 def _step(implementation: Implementation, case: Case, usual_method: str, **change: Any) -> None:
@@ -71,7 +80,7 @@ def _step(implementation: Implementation, case: Case, usual_method: str, **chang
         "X": case.X,
         "y": case.y,
         "method": usual_method,
-        "loss": "squared",
+        "loss": case.loss,
         "learning_rate": case.rate(usual_method),
         "damping": case.damping,
     } | change

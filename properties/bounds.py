@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import scipy.linalg
 
+from properties.loss_bounds import LossBounds
 from properties.replay import Replay
 from properties.rounding import Arithmetic, Bounded, exact
-from reference.contract import Network
-from reference.contract.shapes import Float
-
-
-def residual(oracle: Replay, y: Float[np.ndarray, "n c"], arithmetic: Arithmetic) -> Bounded:
-    """r = f − y."""
-    return arithmetic.add(oracle.outputs, exact(-y))
+from reference.contract import Network, Summands
 
 
 def weighted_sums(coefficients: Bounded, oracle: Replay, arithmetic: Arithmetic) -> list[Bounded]:
@@ -29,11 +26,12 @@ def weighted_sums(coefficients: Bounded, oracle: Replay, arithmetic: Arithmetic)
     return sums
 
 
-def gram(oracle: Replay, arithmetic: Arithmetic) -> Bounded:
-    """G by the product formula."""
+def gram(oracle: Replay, arithmetic: Arithmetic, trained: Sequence[int] | None = None) -> Bounded:
+    """G by the product formula, over the trained layers; None stands for all."""
     samples, outputs, _ = oracle.left[0].value.shape
     total = exact(np.zeros((samples * outputs, samples * outputs)))
-    for left, right in zip(oracle.left, oracle.hidden[:-1], strict=True):
+    for layer in trained or range(1, len(oracle.left) + 1):
+        left, right = oracle.left[layer - 1], oracle.hidden[layer - 1]
         rows = Bounded(*(part.reshape(samples * outputs, -1) for part in (left.value, left.error)))
         lefts = arithmetic.product(rows, _transposed(rows), rows.value.shape[1])
         rights = arithmetic.product(right, _transposed(right), right.value.shape[1])
@@ -43,36 +41,96 @@ def gram(oracle: Replay, arithmetic: Arithmetic) -> Bounded:
 
 
 def gauss_newton_coefficients(
-    matrix: Bounded, r: Bounded, learning_rate: float, damping: float, arithmetic: Arithmetic
+    G: Bounded, loss: LossBounds, learning_rate: float, damping: float, arithmetic: Arithmetic, tolerance: float
 ) -> Bounded | None:
-    """q = η·(G + λI)⁻¹ r with a componentwise bound, or None where rounding leaves q open.
+    """q = η·(H G + λI)⁻¹ r with a componentwise bound, or None where rounding leaves q open.
 
-    With A = G + λI, a backward stable solver returns the solution of (A + E) q̂ = r + e, |E| ≤ e_G + γ_{3N+1} ‖A‖₂ in
-    every element: Cholesky stays below it (Higham, theorem 10.4), and so do QR and eigenvectors, which promise no
-    more than a bound on the norm. Then |q̂ − q| ≤ |A⁻¹|(e + |E||q|) + |A⁻¹||E||q̂ − q|, which is solved for |q̂ − q|
-    while the norm of |A⁻¹||E| is below one half; above it no bound holds, whatever the solver.
+    An implementation may solve this system as it stands, or q = B a + t/λ, (Bᵀ G B + λI) a = s − Bᵀ G t/λ, with
+    H = B Bᵀ and r = B s + t, which is symmetric. Each has its own sensitivity, and the bound is the larger of the two.
+
+    Args:
+        G: The Gram matrix.
+        loss: r, H and its root.
+        learning_rate: η.
+        damping: λ.
+        arithmetic: Of the dtype under test.
+        tolerance: The backward error to which the implementation promises to solve, beyond rounding.
     """
-    rows = len(matrix.value)
-    A = matrix.value + damping * np.eye(rows)
-    try:
-        factor = scipy.linalg.cholesky(A)
-    except np.linalg.LinAlgError:
+    if not loss.settled or (damping == 0.0 and loss.rest.any()):
         return None
-    inverse = np.abs(scipy.linalg.cho_solve((factor, False), np.eye(rows)))
-    E = matrix.error + arithmetic.gamma(3 * rows + 1) * np.linalg.norm(A, 2)
-    spread = inverse @ E
-    if np.linalg.norm(spread, np.inf) > 0.5:
+    shape = loss.gradient.value.shape
+    H, B = _block_diagonal(loss.hessian), _block_diagonal(loss.root)
+    r, s = _flat(loss.gradient), _flat(loss.whitened)
+    plain = _solved(_plus(_times(H, G), damping), r, arithmetic, tolerance)
+    beyond = exact(loss.rest.reshape(-1, 1) / damping if damping > 0.0 else np.zeros((len(s.value), 1)))
+    moved = arithmetic.product(_times(_transposed(B), G), beyond, 2 * len(s.value))
+    right = Bounded(s.value - moved.value, s.error + moved.error)
+    inner = _solved(_plus(_times(_times(_transposed(B), G), B), damping), right, arithmetic, tolerance)
+    if plain is None or inner is None:
         return None
-    q = scipy.linalg.cho_solve((factor, False), r.value.reshape(-1))
-    off = np.linalg.solve(np.eye(rows) - spread, inverse @ (r.error.reshape(-1) + E @ np.abs(q)))
-    solution = Bounded(q.reshape(r.value.shape), off.reshape(r.value.shape))
+    expanded = arithmetic.product(B, inner, shape[1])
+    symmetric = Bounded(expanded.value + beyond.value, expanded.error + arithmetic.roundoff * np.abs(beyond.value))
+    # The two values differ by the oracle's own rounding, which is far below either bound.
+    error = np.maximum(plain.error, symmetric.error + np.abs(symmetric.value - plain.value))
+    solution = Bounded(plain.value.reshape(shape), error.reshape(shape))
     return arithmetic.scaled(solution, learning_rate, arithmetic.roundoff)
 
 
-def moved_weights(network: Network, oracle: Replay, coefficients: Bounded, arithmetic: Arithmetic) -> list[Bounded]:
-    """W_ℓ − Σ_{i,o} q_{i,o} g_{i,o,ℓ} h_{i,ℓ−1}ᵀ.
+def _solved(A: Bounded, b: Bounded, arithmetic: Arithmetic, tolerance: float) -> Bounded | None:
+    """A⁻¹ b, where a backward stable solver returns the solution of (A + E) x̂ = b + e.
 
-    An implementation may subtract sample by sample: n·c roundings, each of at most |W_ℓ| plus all the terms.
+    |E| ≤ e_A + (γ_{3N+1} + tolerance)·‖A‖₂ in every element, |e| ≤ e_b + tolerance·‖b‖₂: Cholesky stays below it
+    (Higham, theorem 10.4), and so do QR, LU without growth and eigenvectors, which promise no more than a bound on
+    the norm. Then |x̂ − x| ≤ |A⁻¹|(|e| + |E||x|) + |A⁻¹||E||x̂ − x|, which is solved for |x̂ − x| while the norm of
+    |A⁻¹||E| is below one half; above it no bound holds, whatever the solver.
+    """
+    rows = len(A.value)
+    try:
+        inverse = np.linalg.inv(A.value)
+    except np.linalg.LinAlgError:
+        return None
+    if not np.isfinite(inverse).all():
+        return None
+    E = A.error + (arithmetic.gamma(3 * rows + 1) + tolerance) * np.linalg.norm(A.value, 2)
+    spread = np.abs(inverse) @ E
+    if not np.linalg.norm(spread, np.inf) <= 0.5:
+        return None
+    x = np.linalg.solve(A.value, b.value)
+    e = b.error + tolerance * np.linalg.norm(b.value)
+    off = np.linalg.solve(np.eye(rows) - spread, np.abs(inverse) @ (e + E @ np.abs(x)))
+    return Bounded(x, off)
+
+
+def _times(a: Bounded, b: Bounded) -> Bounded:
+    """a @ b with the errors of its factors; the rounding of the product is in the γ of the solve."""
+    return Bounded(a.value @ b.value, a.largest @ b.largest - np.abs(a.value) @ np.abs(b.value))
+
+
+def _plus(a: Bounded, damping: float) -> Bounded:
+    return Bounded(a.value + damping * np.eye(len(a.value)), a.error)
+
+
+def _flat(a: Bounded) -> Bounded:
+    return Bounded(a.value.reshape(-1, 1), a.error.reshape(-1, 1))
+
+
+def _block_diagonal(blocks: Bounded) -> Bounded:
+    return Bounded(scipy.linalg.block_diag(*blocks.value), scipy.linalg.block_diag(*blocks.error))
+
+
+def moved_weights(
+    network: Network,
+    oracle: Replay,
+    coefficients: Bounded,
+    arithmetic: Arithmetic,
+    *,
+    trained: Sequence[int] | None = None,
+    summands: Sequence[Summands] | None = None,
+) -> list[Bounded]:
+    """W_ℓ − Σ_{i,o} q_{i,o} g_{i,o,ℓ} h_{i,ℓ−1}ᵀ in the trained layers, W_ℓ in the others.
+
+    An implementation may subtract sample by sample: n·c roundings, each of at most |W_ℓ| plus all the terms. Where it
+    holds W_ℓ as a sum, it may also add the summands up.
     """
     terms = coefficients.value.size
     absolute = Replay(
@@ -85,13 +143,15 @@ def moved_weights(network: Network, oracle: Replay, coefficients: Bounded, arith
     )
     sums = weighted_sums(coefficients, oracle, arithmetic)
     sizes = weighted_sums(exact(coefficients.largest), absolute, arithmetic)
-    return [
-        Bounded(
-            weight - change.value,
-            change.error + arithmetic.gamma(terms + 1) * (np.abs(weight) + size.value),
-        )
-        for weight, change, size in zip(network.weights, sums, sizes, strict=True)
-    ]
+    moved = []
+    for layer, (weight, change, size) in enumerate(zip(network.weights, sums, sizes, strict=True)):
+        held, more = (np.abs(weight), 0) if summands is None else (summands[layer].magnitude, summands[layer].terms)
+        if trained is None or layer + 1 in trained:
+            rounding = arithmetic.gamma(terms + more + 1) * (held + size.value)
+            moved.append(Bounded(weight - change.value, change.error + rounding))
+        else:
+            moved.append(Bounded(weight, np.zeros_like(held) if summands is None else arithmetic.gamma(more) * held))
+    return moved
 
 
 def _transposed(a: Bounded) -> Bounded:

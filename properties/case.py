@@ -23,6 +23,9 @@ class Case:
         kind: The activation.
         b: Its threshold parameter; None for the default, very negative for all units active.
         biases: Whether there are biases.
+        readout_bias: Whether there is a readout bias.
+        loss: Of gradients and steps; targets are drawn from its domain.
+        trained: The layers that steps train; None for all.
         samples: n.
         duplicates: How many samples repeat the first one.
         zeros: How many samples (the last ones) are zero: dead where τ ≥ 0 and there are no biases.
@@ -40,6 +43,9 @@ class Case:
     kind: str = "shifted_relu"
     b: float | None = 0.25
     biases: bool = False
+    readout_bias: bool = False
+    loss: str = "squared"
+    trained: tuple[int, ...] | None = None
     samples: int = 3
     duplicates: int = 0
     zeros: int = 0
@@ -66,6 +72,7 @@ class Case:
             biases=[numbers(m, spread=np.sqrt(1.0 / m)) for m in self.widths] if self.biases else None,
             readout=numbers(self.outputs, sizes[-1], spread=1.0),
             activation=Activation(self.kind, self.b),
+            readout_bias=numbers(self.outputs, spread=1.0) if self.readout_bias else None,
         )
 
     @cached_property
@@ -84,6 +91,10 @@ class Case:
     def y(self) -> np.ndarray:
         """Targets (n, c)."""
         generator = np.random.default_rng((self.seed, 2))
+        if self.loss == "softmax_cross_entropy":
+            return np.eye(self.outputs, dtype=self.dtype)[generator.integers(self.outputs, size=self.samples)]
+        if self.loss == "logistic":
+            return generator.choice([-1.0, 1.0], (self.samples, self.outputs)).astype(self.dtype)
         return generator.integers(-4, 5, (self.samples, self.outputs)).astype(self.dtype)
 
     @cached_property
@@ -101,4 +112,4 @@ class Case:
 
     @cached_property
     def _gram(self) -> np.ndarray:
-        return reference.factory(self.network).gram(self.X)
+        return reference.factory(self.network, trained_layers=self.trained).gram(self.X)

@@ -9,6 +9,7 @@ from properties import bounds
 from properties.autograd import autograd_gradient
 from properties.case import Case
 from properties.compare import Mismatch, assert_close, assert_identical
+from properties.loss_bounds import loss_bounds
 from properties.rounding import Arithmetic, Bounded
 from properties.strategies import NAMED_CASES, NAMED_LATTICE_CASES, cases, lattice_cases
 from properties.suite import Subject, register
@@ -60,8 +61,9 @@ def gram_matrix_matches_the_oracle(subject: Subject, case: Case) -> None:
     implementation = subject.build(case)
     arithmetic = Arithmetic(case.dtype)
     oracle = subject.replay(case, implementation)
-    expected = bounds.gram(oracle, arithmetic)
-    explicit = gram_from_jacobian([g.value for g in oracle.left], [h.value for h in oracle.hidden[:-1]])
+    expected = bounds.gram(oracle, arithmetic, case.trained)
+    trained = [layer - 1 for layer in case.trained or range(1, len(case.widths) + 1)]
+    explicit = gram_from_jacobian([oracle.left[k].value for k in trained], [oracle.hidden[k].value for k in trained])
     got = implementation.gram(case.X)
     assert_close("gram", ("row", "column"), got, Bounded(explicit, expected.error))
     assert_close("gram, transposed", ("row", "column"), got.T, Bounded(explicit, expected.error))
@@ -110,11 +112,12 @@ def _check_gradient(subject: Subject, case: Case, *, against_autograd: bool) -> 
     implementation = subject.build(case)
     arithmetic = Arithmetic(case.dtype)
     oracle = subject.replay(case, implementation)
-    expected = bounds.weighted_sums(bounds.residual(oracle, case.y, arithmetic), oracle, arithmetic)
+    r = loss_bounds(case.loss, oracle.outputs, case.y, arithmetic).gradient
+    expected = bounds.weighted_sums(r, oracle, arithmetic)
     if against_autograd:
-        values = autograd_gradient(case.network, case.X, case.y, oracle.masks)
+        values = autograd_gradient(case.network, case.X, case.y, oracle.masks, case.loss)
         expected = [Bounded(value, bound.error) for value, bound in zip(values, expected, strict=True)]
-    got = implementation.gradient(case.X, case.y, "squared")
+    got = implementation.gradient(case.X, case.y, case.loss)
     if len(got) != len(expected):
         raise Mismatch(f"gradient: expected {len(expected)} layers, got {len(got)}")
     for layer, (gradient, bound) in enumerate(zip(got, expected, strict=True), start=1):

@@ -14,7 +14,7 @@ import numpy as np
 
 from properties.rounding import UNIT_ROUNDOFF, Arithmetic, Bounded, exact
 from reference import activation as phi
-from reference.contract import Network
+from reference.contract import Network, Summands
 from reference.contract.shapes import Bool, Float
 
 
@@ -44,6 +44,7 @@ def replay(
     X: Float[np.ndarray, "n d"],
     arithmetic: Arithmetic,
     masks: Sequence[Bool[np.ndarray, "n _"]] | None = None,
+    summands: Sequence[Summands] | None = None,
 ) -> Replay:
     """Evaluates network and left factors with bounds.
 
@@ -52,12 +53,14 @@ def replay(
         X: Samples, likewise.
         arithmetic: The dtype's rules.
         masks: The implementation's active sets; None keeps the oracle's own.
+        summands: How the implementation holds its weights, where it holds them as sums.
     """
     hidden = [exact(X)]
     used, ambiguous, margins = [], [], []
     for layer, weight in enumerate(network.weights):
         terms = np.count_nonzero(hidden[-1].value, axis=1)[:, None]
-        z = arithmetic.product(hidden[-1], exact(weight.T), terms)
+        held, more = _held(summands, layer)
+        z = arithmetic.product(hidden[-1], exact(weight.T), terms + more, None if held is None else held.T)
         if network.biases is not None:
             z = arithmetic.add(z, exact(np.broadcast_to(network.biases[layer], z.value.shape)))
         width = z.value.shape[1]
@@ -73,7 +76,18 @@ def replay(
         hidden.append(_activate(network, z, mask, arithmetic))
     last_terms = np.count_nonzero(hidden[-1].value, axis=1)[:, None]
     outputs = arithmetic.product(hidden[-1], exact(network.readout.T), last_terms)
-    return Replay(used, ambiguous, margins, hidden, _left(network, used, arithmetic), outputs)
+    if network.readout_bias is not None:
+        outputs = arithmetic.add(outputs, exact(np.broadcast_to(network.readout_bias, outputs.value.shape)))
+    return Replay(used, ambiguous, margins, hidden, _left(network, used, arithmetic, summands), outputs)
+
+
+def _held(summands: Sequence[Summands] | None, layer: int) -> tuple[Float[np.ndarray, "fan_out fan_in"] | None, int]:
+    """Magnitudes of what a weight is the sum of, and how many operations that adds to a product with it.
+
+    For W = W⁰ − Σ_j u_j v_jᵀ an element of W h is ⟨W⁰_r, h⟩ − Σ_j u_jr ⟨v_j, h⟩: to the operations of an inner product
+    come one a term, and three.
+    """
+    return (None, 0) if summands is None else (summands[layer].magnitude, summands[layer].terms + 3)
 
 
 def _activate(network: Network, z: Bounded, mask: Bool[np.ndarray, "n m"], arithmetic: Arithmetic) -> Bounded:
@@ -86,14 +100,20 @@ def _activate(network: Network, z: Bounded, mask: Bool[np.ndarray, "n m"], arith
     return _masked(value, mask)
 
 
-def _left(network: Network, masks: Sequence[Bool[np.ndarray, "n _"]], arithmetic: Arithmetic) -> list[Bounded]:
+def _left(
+    network: Network,
+    masks: Sequence[Bool[np.ndarray, "n _"]],
+    arithmetic: Arithmetic,
+    summands: Sequence[Summands] | None,
+) -> list[Bounded]:
     samples = masks[0].shape[0]
     factor = exact(np.broadcast_to(network.readout, (samples, *network.readout.shape)))
     factors: list[Bounded] = []
     for layer in range(network.depth - 1, -1, -1):
         if factors:
             terms = np.count_nonzero(factors[0].value, axis=2)[:, :, None]
-            factor = arithmetic.product(factors[0], exact(network.weights[layer + 1]), terms)
+            held, more = _held(summands, layer + 1)
+            factor = arithmetic.product(factors[0], exact(network.weights[layer + 1]), terms + more, held)
         width = masks[layer].shape[1]
         scaled = arithmetic.scaled(
             factor, phi.scale(network.activation, width), _scale_error(network, width, arithmetic)

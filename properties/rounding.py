@@ -67,15 +67,23 @@ class Arithmetic:
         ku = np.asarray(operations, np.float64) * self.roundoff
         return ku / (1.0 - ku)
 
-    def product(self, a: Bounded, b: Bounded, terms: Float[np.ndarray, ...] | int) -> Bounded:
-        """The matrix product a @ b, computed with at most `terms` nonzero products per element.
+    def product(
+        self,
+        a: Bounded,
+        b: Bounded,
+        terms: Float[np.ndarray, ...] | int,
+        held: Float[np.ndarray, ...] | None = None,
+    ) -> Bounded:
+        """The matrix product a @ b, computed with at most `terms` operations in a row per element.
 
         (|a| + e_a)(|b| + e_b) − |a||b| carries the errors of the factors, exactly, second order included;
-        γ_{terms + 1} of the magnitudes adds the rounding of the sum and of a last rescaling.
+        γ_{terms + 1} of the magnitudes adds the rounding of the sum and of a last rescaling. Where b is held as a
+        sum, `held` has the magnitudes of its summands: rounding is relative to these.
         """
         absolute = np.abs(a.value) @ np.abs(b.value)
         largest = a.largest @ b.largest
-        error = (largest - absolute) + self.gamma(np.asarray(terms) + 1) * largest
+        rounded = largest if held is None else a.largest @ held
+        error = (largest - absolute) + self.gamma(np.asarray(terms) + 1) * rounded
         return Bounded(a.value @ b.value, error + self.tiny * (np.asarray(terms) + 1))
 
     def elementwise(self, a: Bounded, b: Bounded) -> Bounded:

@@ -27,6 +27,16 @@ NAMED_CASES: dict[str, Case] = {
     "float32": Case(dtype="float32", widths=(24, 20), samples=4),
     "float32 thresholded identity": Case(dtype="float32", widths=(24, 20), kind="thresholded_identity", biases=True),
     "large inputs": Case(magnitude=12, dtype="float32", widths=(10, 10)),
+    "readout bias": Case(readout_bias=True, biases=True, outputs=3, widths=(9, 8)),
+    "the last layer trained": Case(widths=(9, 8, 7), trained=(3,)),
+    "the first and the last layer trained": Case(widths=(9, 8, 7), trained=(1, 3), outputs=3),
+    "logistic": Case(loss="logistic", widths=(16, 12), samples=4),
+    "logistic, float32, three outputs": Case(loss="logistic", dtype="float32", outputs=3, widths=(12, 13)),
+    "softmax": Case(loss="softmax_cross_entropy", outputs=3, widths=(16, 12), samples=4),
+    "softmax, duplicates": Case(loss="softmax_cross_entropy", outputs=3, samples=5, duplicates=3, b=0.0),
+    "softmax, float32": Case(loss="softmax_cross_entropy", outputs=3, dtype="float32", biases=True),
+    "huber": Case(loss="huber", widths=(16, 12), samples=5, outputs=3),
+    "huber, float32": Case(loss="huber", dtype="float32", widths=(12, 12), samples=4),
     "small inputs": Case(magnitude=-12, dtype="float32", widths=(10, 10), b=0.0),
 }
 
@@ -43,10 +53,20 @@ NAMED_LATTICE_CASES: dict[str, Case] = {
 def cases(draw: st.DrawFn, capabilities: Capabilities) -> Case:
     """Cases within what an implementation declares it can do."""
     samples = draw(st.integers(1, 6))
+    widths = draw(st.lists(st.integers(1, 24), min_size=1, max_size=4).map(tuple))
+    outputs = draw(st.sampled_from([1, 3])) if capabilities.outputs else 1
+    losses = [loss for loss in capabilities.losses if outputs > 1 or loss != "softmax_cross_entropy"]
+    trained = None
+    if capabilities.trained_layers and draw(st.booleans()):
+        layers = draw(st.sets(st.integers(1, len(widths)), min_size=1))
+        trained = tuple(sorted(layers))
     return Case(
         input_dimension=draw(st.integers(1, 6)),
-        widths=draw(st.lists(st.integers(1, 24), min_size=1, max_size=4).map(tuple)),
-        outputs=draw(st.sampled_from([1, 3])) if capabilities.outputs else 1,
+        widths=widths,
+        outputs=outputs,
+        readout_bias=capabilities.readout_bias and draw(st.booleans()),
+        loss=draw(st.sampled_from(losses or ["squared"])),
+        trained=trained,
         kind=draw(st.sampled_from(capabilities.activations)),
         b=draw(st.sampled_from([None, 0.25, 0.0, -0.5, 1.0, -30.0, 2.5])),
         biases=capabilities.biases and draw(st.booleans()),
@@ -86,6 +106,10 @@ def within(case: Case, capabilities: Capabilities) -> Case | None:
     if case.kind not in capabilities.activations or (case.biases and not capabilities.biases):
         return None
     if case.outputs > 1 and not capabilities.outputs:
+        return None
+    if (case.readout_bias and not capabilities.readout_bias) or (case.trained and not capabilities.trained_layers):
+        return None
+    if case.loss not in capabilities.losses:
         return None
     if case.dtype not in capabilities.dtypes:
         return replace(case, dtype=capabilities.dtypes[0]) if capabilities.dtypes else None

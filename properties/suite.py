@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +16,7 @@ from properties.compare import assert_masks
 from properties.replay import Replay, replay
 from properties.rounding import Arithmetic
 from properties.strategies import within
-from reference.contract import Capabilities, Factory, Implementation, Network, capabilities_of
+from reference.contract import Capabilities, Factory, Implementation, Network, Summands, capabilities_of
 
 
 @dataclass
@@ -48,7 +48,13 @@ class Subject:
 
     def build(self, case: Case, network: Network | None = None) -> Implementation:
         """The implementation of the case's network, or of another network in the case's dtype."""
-        return self.factory(network or case.network, device=self.device, dtype=case.dtype)
+        options = {} if case.trained is None else {"trained_layers": case.trained}
+        return self.factory(network or case.network, device=self.device, dtype=case.dtype, **options)
+
+    def summands(self, implementation: Implementation) -> Sequence[Summands] | None:
+        """How the implementation holds its weights, where it says that it holds them as sums."""
+        method = getattr(implementation, "summands", None)
+        return None if method is None else method()
 
     def replay(self, case: Case, implementation: Implementation, network: Network | None = None) -> Replay:
         """The oracle replayed with the implementation's masks, after these were found legal."""
@@ -56,7 +62,8 @@ class Subject:
         network = network or case.network
         shapes = [(case.samples, width) for width in network.widths[1:]]
         usable = masks if [mask.shape for mask in masks] == shapes else None
-        oracle = replay(network, case.X.astype(np.float64), Arithmetic(case.dtype), usable)
+        summands = self.summands(implementation)
+        oracle = replay(network, case.X.astype(np.float64), Arithmetic(case.dtype), usable, summands)
         self.units += sum(mask.size for mask in oracle.masks)
         self.ambiguous_units += sum(int(unclear.sum()) for unclear in oracle.ambiguous)
         assert_masks(masks, oracle)

@@ -7,6 +7,7 @@ import numpy as np
 from properties import bounds
 from properties.case import Case
 from properties.compare import Mismatch, assert_close
+from properties.loss_bounds import loss_bounds
 from properties.replay import Replay
 from properties.rounding import Arithmetic, Bounded
 from properties.strategies import NAMED_CASES, cases
@@ -44,13 +45,10 @@ def report_describes_the_step(subject: Subject, case: Case) -> None:
     """Loss before the step, active counts and dead samples."""
     implementation = subject.build(case)
     oracle = subject.replay(case, implementation)
-    arithmetic = Arithmetic(case.dtype)
-    r = bounds.residual(oracle, case.y, arithmetic)
+    loss = loss_bounds(case.loss, oracle.outputs, case.y, Arithmetic(case.dtype))
     method = subject.capabilities.methods[0]
-    report = implementation.step(case.X, case.y, method=method, loss="squared", learning_rate=1e-3, damping=1.0)
-    loss = 0.5 * np.sum(r.value**2)
-    error = 0.5 * np.sum(r.largest**2 - r.value**2) + arithmetic.gamma(r.value.size + 3) * 0.5 * np.sum(r.largest**2)
-    assert_close("loss", (), np.asarray(report.loss), Bounded(np.asarray(loss), np.asarray(error + arithmetic.tiny)))
+    report = implementation.step(case.X, case.y, method=method, loss=case.loss, learning_rate=1e-3, damping=1.0)
+    assert_close("loss", (), np.asarray(report.loss), loss.value)
     counts = [mask.sum(axis=1) for mask in oracle.masks]
     dead = tuple(np.flatnonzero(np.min(counts, axis=0) == 0).tolist())
     if tuple(report.dead_samples) != dead:
@@ -64,34 +62,43 @@ def _check_step(subject: Subject, case: Case, implementation: Implementation, be
     """Takes one step and compares the weights; False where the step cannot be resolved by any bound."""
     oracle = subject.replay(case, implementation, before)
     coefficients = _coefficients(subject, case, oracle, method)
+    summands = subject.summands(implementation)
     implementation.step(
-        case.X, case.y, method=method, loss="squared", learning_rate=case.rate(method), damping=case.damping
+        case.X, case.y, method=method, loss=case.loss, learning_rate=case.rate(method), damping=case.damping
     )
     after = implementation.to_network()
     if coefficients is None:
         if not all(np.isfinite(weight).all() for weight in after.weights):
             raise Mismatch(f"{method}: the new weights are not finite")
         return False
-    expected = bounds.moved_weights(before, oracle, coefficients, Arithmetic(case.dtype))
+    expected = bounds.moved_weights(
+        before, oracle, coefficients, Arithmetic(case.dtype), trained=case.trained, summands=summands
+    )
     for layer, (weight, bound) in enumerate(zip(after.weights, expected, strict=True), start=1):
         assert_close(f"weights after {method}, layer {layer}", ("unit", "input"), weight, bound)
-    for name, given, now in (
+    untrained: list[tuple[str, list[np.ndarray], list[np.ndarray]]] = [
         ("readout", [before.readout], [after.readout]),
-        ("biases", before.biases or [], after.biases or []),
-    ):
+        ("biases", [*(before.biases or [])], [*(after.biases or [])]),
+        ("readout bias", _present(before.readout_bias), _present(after.readout_bias)),
+    ]
+    for name, given, now in untrained:
         if any(not np.array_equal(a, b) for a, b in zip(given, now, strict=True)):
             raise Mismatch(f"{method}: {name} changed, but only the weights are trained")
     return True
 
 
+def _present(array: np.ndarray | None) -> list[np.ndarray]:
+    return [] if array is None else [array]
+
+
 def _coefficients(subject: Subject, case: Case, oracle: Replay, method: str) -> Bounded | None:
     arithmetic = Arithmetic(case.dtype)
-    r = bounds.residual(oracle, case.y, arithmetic)
+    loss = loss_bounds(case.loss, oracle.outputs, case.y, arithmetic)
     if method == "gradient_descent":
-        return arithmetic.scaled(r, case.rate(method), arithmetic.roundoff)
+        return arithmetic.scaled(loss.gradient, case.rate(method), arithmetic.roundoff)
     subject.steps += 1
-    q = bounds.gauss_newton_coefficients(
-        bounds.gram(oracle, arithmetic), r, case.learning_rate, case.damping, arithmetic
-    )
+    G = bounds.gram(oracle, arithmetic, case.trained)
+    tolerance = subject.capabilities.solve_tolerance
+    q = bounds.gauss_newton_coefficients(G, loss, case.learning_rate, case.damping, arithmetic, tolerance)
     subject.unresolved_steps += q is None
     return q

@@ -49,4 +49,7 @@ def forward(
         preactivations.append(z)
         used.append(mask)
         hidden.append(phi.value(network.activation, z, mask))
-    return Trace(hidden, preactivations, used, hidden[-1] @ network.readout.T)
+    outputs = hidden[-1] @ network.readout.T
+    if network.readout_bias is not None:
+        outputs = outputs + network.readout_bias
+    return Trace(hidden, preactivations, used, outputs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -9,37 +10,57 @@ import numpy as np
 
 from reference import loss as losses
 from reference import step as steps
-from reference.contract import LOSSES, METHODS, ArgumentError, Network, SolveError, StepReport
-from reference.contract.arguments import array, dtype_name, number, one_of, targets
+from reference.contract import (
+    LOSSES,
+    METHODS,
+    ArgumentError,
+    Capabilities,
+    Network,
+    SolveError,
+    SolveReport,
+    StepReport,
+    targets,
+)
+from reference.contract.arguments import array, dtype_name, number, one_of, trained
 from reference.contract.shapes import Bool, Float, Real
 from reference.forward import Trace, forward
 from reference.gram import gram
 from reference.jacobian import left_factors, right_factors, weighted_sum
 
 
-def factory(network: Network, *, device: str = "cpu", dtype: str = "float64") -> Reference:
+def factory(
+    network: Network, *, device: str = "cpu", dtype: str = "float64", trained_layers: Iterable[int] | None = None
+) -> Reference:
     """Builds the oracle.
 
     Args:
         network: The initial network; its arrays are copied.
         device: "cpu".
         dtype: Accepted for the contract's sake; the oracle computes in float64 whatever is asked for.
+        trained_layers: The numbers ℓ of the layers that steps train; None for all.
 
     Raises:
-        ArgumentError: for another device, an unknown dtype, something that is not a Network.
+        ArgumentError: for another device, an unknown dtype, something that is not a Network, layers that it
+            does not have.
     """
     if not isinstance(network, Network):
         raise ArgumentError("network", "a Network", type(network).__name__)
     one_of("device", str(device), ("cpu",))
     dtype_name("dtype", dtype)
-    return Reference(network)
+    return Reference(network, trained("trained_layers", trained_layers, network.depth))
+
+
+factory.capabilities = Capabilities(  # type: ignore[attr-defined]  # functions have attributes, but no type for them
+    losses=LOSSES, readout_bias=True, trained_layers=True
+)
 
 
 class Reference:
     """The contract (reference.contract.Implementation), computed densely in float64."""
 
-    def __init__(self, network: Network):
+    def __init__(self, network: Network, trained_layers: tuple[int, ...]):
         self._network = _in_float64(network)
+        self._trained = trained_layers
 
     def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """See the contract."""
@@ -62,7 +83,7 @@ class Reference:
         """See the contract."""
         one_of("loss", loss, LOSSES)
         trace = self._trace(X)
-        residual = losses.squared_gradient(trace.outputs, self._targets(y, trace))
+        residual = losses.gradient(loss, trace.outputs, self._targets(y, trace, loss))
         return [
             weighted_sum(residual, g, h)
             for g, h in zip(left_factors(self._network, trace), right_factors(trace), strict=True)
@@ -70,8 +91,7 @@ class Reference:
 
     def gram(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "nc nc"]:
         """See the contract."""
-        trace = self._trace(X)
-        return gram(left_factors(self._network, trace), right_factors(trace))
+        return self._gram(self._trace(X))
 
     def step(
         self,
@@ -89,17 +109,18 @@ class Reference:
         learning_rate = number("learning_rate", learning_rate, 0.0)
         damping = number("damping", damping, 0.0)
         trace = self._trace(X)
-        y = self._targets(y, trace)
+        y = self._targets(y, trace, loss)
 
-        residual = losses.squared_gradient(trace.outputs, y)
-        left, right = left_factors(self._network, trace), right_factors(trace)
+        r = losses.gradient(loss, trace.outputs, y)
         if method == "gauss_newton":
-            q = steps.gauss_newton(gram(left, right), residual, learning_rate, damping)
+            H = losses.hessian(loss, trace.outputs, y)
+            q = steps.gauss_newton(self._gram(trace), r, H, learning_rate, damping)
         else:
-            q = steps.gradient_descent(residual, learning_rate)
-        moved = [
-            weight - weighted_sum(q, g, h) for weight, g, h in zip(self._network.weights, left, right, strict=True)
-        ]
+            q = steps.gradient_descent(r, learning_rate)
+        left, right = left_factors(self._network, trace), right_factors(trace)
+        moved = list(self._network.weights)
+        for layer in self._trained:
+            moved[layer - 1] = moved[layer - 1] - weighted_sum(q, left[layer - 1], right[layer - 1])
 
         if not all(np.isfinite(weight).all() for weight in moved):
             raise SolveError("step: expected finite new weights, got an overflow; the network is unchanged")
@@ -107,10 +128,11 @@ class Reference:
         counts = tuple(mask.sum(axis=1) for mask in trace.masks)
         dead = np.flatnonzero(np.min(counts, axis=0) == 0)
         return StepReport(
-            loss=losses.squared(trace.outputs, y),
+            loss=losses.value(loss, trace.outputs, y),
             dead_samples=tuple(int(sample) for sample in dead),
             active_counts=counts,
-            solver="eigenvectors" if method == "gauss_newton" else "",
+            solver="least squares" if method == "gauss_newton" else "",
+            solve=SolveReport() if method == "gauss_newton" else None,
         )
 
     def to_network(self) -> Network:
@@ -121,8 +143,12 @@ class Reference:
         samples = array("X", X, (None, self._network.widths[0]), "float64")
         return forward(self._network, samples.copy())  # h_0 is handed out; the caller's array is not
 
-    def _targets(self, y: Any, trace: Trace) -> np.ndarray:
-        return targets("y", y, trace.outputs.shape[0], trace.outputs.shape[1], "float64")
+    def _gram(self, trace: Trace) -> Float[np.ndarray, "nc nc"]:
+        left, right = left_factors(self._network, trace), right_factors(trace)
+        return gram([left[layer - 1] for layer in self._trained], [right[layer - 1] for layer in self._trained])
+
+    def _targets(self, y: Any, trace: Trace, loss: str) -> np.ndarray:
+        return targets("y", y, trace.outputs.shape[0], trace.outputs.shape[1], "float64", loss)
 
 
 def _in_float64(network: Network) -> Network:
@@ -131,4 +157,5 @@ def _in_float64(network: Network) -> Network:
         biases=None if network.biases is None else [bias.astype(np.float64) for bias in network.biases],
         readout=network.readout.astype(np.float64),
         activation=network.activation,
+        readout_bias=None if network.readout_bias is None else network.readout_bias.astype(np.float64),
     )

@@ -6,6 +6,7 @@ Either method moves the weights by W_ℓ ← W_ℓ − Σ_{i,o} q_{i,o} g_{i,o,�
 from __future__ import annotations
 
 import numpy as np
+import scipy.linalg
 
 from reference.contract import SolveError
 from reference.contract.shapes import Float
@@ -19,22 +20,24 @@ def gradient_descent(residual: Float[np.ndarray, "n c"], learning_rate: float) -
 def gauss_newton(
     gram: Float[np.ndarray, "nc nc"],
     residual: Float[np.ndarray, "n c"],
+    hessian: Float[np.ndarray, "n c c"],
     learning_rate: float,
     damping: float,
 ) -> Float[np.ndarray, "n c"]:
-    """q = η·(G + λI)⁻¹ r, by the eigenvectors of G.
+    """q = η·(H G + λI)⁻¹ r, with H block-diagonal; without damping the limit λ → 0 within the range of H.
 
-    Directions in which G + λI is zero up to rounding get no step. They change no weight in exact
-    arithmetic, since G v = 0 means Jᵀ v = 0; so this is also the limit λ → 0 for a singular G.
+    Directions in which the matrix is zero up to rounding get no step. They change no weight in exact
+    arithmetic: G v = 0 means Jᵀ v = 0.
 
     Raises:
         SolveError: where G is not finite.
     """
     if not np.isfinite(gram).all():
         raise SolveError("Gauss–Newton: expected a finite Gram matrix, got one with infinities or NaN")
-    eigenvalues, vectors = np.linalg.eigh(gram)
-    shifted = eigenvalues + damping
-    negligible = shifted <= len(gram) * np.finfo(np.float64).eps * np.abs(eigenvalues).max()
-    inverse = np.where(negligible, 0.0, 1.0 / np.where(negligible, 1.0, shifted))
-    solution = vectors @ (inverse * (vectors.T @ residual.reshape(-1)))
-    return learning_rate * solution.reshape(residual.shape)
+    rows = len(gram)
+    H = scipy.linalg.block_diag(*hessian)
+    # (H G + λI) q = r puts q − r/λ into the range of H. At λ = 0 only that range is searched.
+    basis = np.eye(rows) if damping > 0.0 else scipy.linalg.orth(H)
+    A = basis.T @ (H @ gram + damping * np.eye(rows)) @ basis
+    solution, *_ = np.linalg.lstsq(A, basis.T @ residual.reshape(-1), rcond=rows * np.finfo(np.float64).eps)
+    return learning_rate * (basis @ solution).reshape(residual.shape)

@@ -18,7 +18,6 @@ from benchmarks.rivals.meter import Meter
 from benchmarks.rivals.products import PRODUCTS, select_products
 from benchmarks.rivals.solve import solve
 from reference.contract import (
-    LOSSES,
     METHODS,
     ArgumentError,
     LayerWork,
@@ -26,8 +25,9 @@ from reference.contract import (
     PhaseWork,
     SolveError,
     StepReport,
+    targets,
 )
-from reference.contract.arguments import affordable, array, dtype_name, number, one_of, targets
+from reference.contract.arguments import affordable, array, dtype_name, number, one_of
 from reference.contract.shapes import Bool, Float, Real
 
 
@@ -48,6 +48,8 @@ def factory(
     """
     if not isinstance(network, Network):
         raise ArgumentError("network", "a Network", type(network).__name__)
+    if network.readout_bias is not None:
+        raise ArgumentError("network", "one without a readout bias", "one with")
     return DenseNetwork(network, _device(device), dtype_name("dtype", dtype), one_of("products", products, PRODUCTS))
 
 
@@ -102,7 +104,7 @@ class DenseNetwork:
         self, X: Real[np.ndarray, "n d"], y: Real[np.ndarray, " ..."], loss: str = "squared"
     ) -> list[Float[np.ndarray, "_ _"]]:
         """See the contract."""
-        one_of("loss", loss, LOSSES)
+        one_of("loss", loss, ("squared",))
         trace, left = self._derivatives(X)
         residual = trace.outputs - self._targets(y, trace.outputs.shape[0])
         return [
@@ -132,7 +134,7 @@ class DenseNetwork:
             SolveError: where a number overflows on the way.
         """
         one_of("method", method, METHODS)
-        one_of("loss", loss, LOSSES)
+        one_of("loss", loss, ("squared",))
         learning_rate = number("learning_rate", learning_rate, 0.0)
         damping = number("damping", damping, 0.0)
         samples = self._samples(X)

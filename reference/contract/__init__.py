@@ -2,18 +2,20 @@
 
 from reference.contract.arguments import DTYPES, ArgumentError, SolveError
 from reference.contract.implementation import (
-    LOSSES,
     METHODS,
     OPERATIONS,
     Capabilities,
     Factory,
     Implementation,
+    Summands,
     capabilities_of,
+    configured,
     load_factory,
 )
 from reference.contract.network import ACTIVATIONS, Activation, Network
 from reference.contract.problem import DATA, Problem, load_problem
-from reference.contract.report import PHASES, LayerWork, PhaseWork, StepReport
+from reference.contract.report import PHASES, LayerWork, PhaseWork, SolveReport, StepReport
+from reference.contract.targets import LOSSES, targets
 
 __all__ = [
     "ACTIVATIONS",
@@ -33,8 +35,12 @@ __all__ = [
     "PhaseWork",
     "Problem",
     "SolveError",
+    "SolveReport",
     "StepReport",
+    "Summands",
     "capabilities_of",
+    "configured",
     "load_factory",
     "load_problem",
+    "targets",
 ]

@@ -70,6 +70,14 @@ def number(argument: str, value: Any, low: float, high: float = math.inf) -> flo
     return result
 
 
+def tolerance(argument: str, value: Any) -> float:
+    """Returns `value` as a float with 0 < value < 1."""
+    result = number(argument, value, 0.0, 1.0)
+    if not 0.0 < result < 1.0:
+        raise ArgumentError(argument, "a number greater than 0 and less than 1", repr(value))
+    return result
+
+
 def array(argument: str, value: Any, shape: Sequence[int | None], dtype: str | None = None) -> np.ndarray:
     """Returns `value` as a finite, real, non-empty, C-contiguous array of the given shape.
 
@@ -108,15 +116,17 @@ def array(argument: str, value: Any, shape: Sequence[int | None], dtype: str | N
     return result
 
 
-def targets(argument: str, value: Any, samples: int, outputs: int, dtype: str) -> np.ndarray:
-    """Returns targets of shape (n, c); a vector of n numbers is taken where c = 1."""
-    try:
-        vector = outputs == 1 and np.ndim(value) == 1
-    except (TypeError, ValueError, RuntimeError):  # what is wrong with it is said below
-        vector = False
-    if vector:
-        return array(argument, value, (samples,), dtype)[:, None]
-    return array(argument, value, (samples, outputs), dtype)
+def trained(argument: str, value: Any, depth: int) -> tuple[int, ...]:
+    """Returns the numbers of the layers to train, increasing; None stands for all of 1 … depth."""
+    if value is None:
+        return tuple(range(1, depth + 1))
+    expected = f"distinct layer numbers from 1 to {depth}, at least one"
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ArgumentError(argument, expected, repr(value))
+    layers = list(value)
+    if not layers or len(set(map(str, layers))) < len(layers):
+        raise ArgumentError(argument, expected, repr(layers))
+    return tuple(sorted(whole_number(argument, layer, 1, depth) for layer in layers))
 
 
 def affordable(argument: str, needed: int, available: int | None = None) -> None:

@@ -6,10 +6,11 @@ Jacobian and of the Gram matrix are ordered by sample, then by output: row i·c 
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from reference.contract.report import StepReport
 from reference.contract.shapes import Bool, Float, Real
 
 METHODS = ("gradient_descent", "gauss_newton")
-LOSSES = ("squared",)
 OPERATIONS = ("forward", "active_sets", "jacobian_factors", "gradient", "gram", "step", "to_network")
 
 
@@ -62,7 +62,24 @@ class Implementation(Protocol):
         """One training step on the whole batch, in place (section 3)."""
 
     def to_network(self) -> Network:
-        """The present weights, as a copy."""
+        """The present weights, as a copy.
+
+        An implementation that holds weights as sums may return them in float64 whatever its dtype, and has a
+        method `summands() -> Sequence[Summands]` beside the contract's, by which its rounding is judged.
+        """
+
+
+@dataclass(frozen=True)
+class Summands:
+    """How a layer's weights are held, where they are held as sums.
+
+    Attributes:
+        magnitude: For every weight the sum of the absolute values of what it is the sum of, (m_ℓ, m_{ℓ−1}).
+        terms: At most how many summands there are.
+    """
+
+    magnitude: Float[np.ndarray, "fan_out fan_in"]
+    terms: int
 
 
 @dataclass(frozen=True)
@@ -70,38 +87,64 @@ class Capabilities:
     """What an implementation can do. What it cannot is skipped and counted, never passed.
 
     An implementation declares it as an attribute `capabilities` of its factory; without one it is taken
-    to do everything.
+    to do what the defaults say.
+
+    Attributes:
+        operations: Methods of the contract that it has.
+        dtypes: In which it computes.
+        activations: Kinds that it knows.
+        methods: Of its steps.
+        losses: Of its steps and gradients, from LOSSES.
+        biases: Whether it takes networks with biases.
+        outputs: Whether it takes more than one output.
+        readout_bias: Whether it takes networks with a readout bias.
+        trained_layers: Whether its factory takes `trained_layers`, the numbers ℓ of the layers that steps
+            train and over which the Gram matrix sums; None stands for all.
+        solve_tolerance: The normwise backward error, relative to the norms of matrix and right-hand side, to
+            which it solves the Gram system; 0 for a direct solver, which rounding alone disturbs.
     """
 
     operations: tuple[str, ...] = OPERATIONS
     dtypes: tuple[str, ...] = DTYPES
     activations: tuple[str, ...] = ACTIVATIONS
     methods: tuple[str, ...] = METHODS
-    losses: tuple[str, ...] = LOSSES
+    losses: tuple[str, ...] = ("squared",)
     biases: bool = True
     outputs: bool = True  # more than one output
+    readout_bias: bool = False
+    trained_layers: bool = False
+    solve_tolerance: float = 0.0
 
 
 Factory = Callable[..., Implementation]
 
 
 def capabilities_of(factory: Factory) -> Capabilities:
-    """What the implementation declares, or everything where it declares nothing."""
-    return getattr(factory, "capabilities", Capabilities())
+    """What the implementation declares, or the defaults where it declares nothing.
+
+    `factory.capabilities` is a Capabilities, or a function that returns one for the factory's options.
+    """
+    declared = getattr(factory, "capabilities", Capabilities())
+    return declared if isinstance(declared, Capabilities) else declared()
 
 
 def load_factory(name: str) -> Factory:
     """Imports an implementation's factory.
 
     Args:
-        name: "package.module:factory", imported from the present search path.
+        name: "package.module:factory", imported from the present search path; options of the factory may follow,
+            as in "impl:factory?weights=lazy&solver=cg". Their values are handed over as strings.
 
     Raises:
         ArgumentError: for another form, a module that cannot be imported, a name that is not callable.
     """
-    module_name, _, attribute = name.partition(":") if isinstance(name, str) else ("", "", "")
+    source, question, query = name.partition("?") if isinstance(name, str) else ("", "", "")
+    module_name, _, attribute = source.partition(":")
     if not (module_name and attribute) or module_name.startswith("."):
         raise ArgumentError("impl", "package.module:factory", repr(name))
+    options = dict(part.partition("=")[::2] for part in query.split("&")) if question else {}
+    if not all(key and value for key, value in options.items()):
+        raise ArgumentError("impl", "options as in package.module:factory?name=value&name=value", repr(name))
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -109,4 +152,14 @@ def load_factory(name: str) -> Factory:
     factory = getattr(module, attribute, None)
     if not callable(factory):
         raise ArgumentError("impl", f"a callable {attribute!r} in {module_name}", repr(factory))
-    return factory
+    return configured(factory, **options) if options else factory
+
+
+def configured(factory: Factory, **options: Any) -> Factory:
+    """The factory with options filled in, and with the capabilities that it declares for them."""
+    declared = getattr(factory, "capabilities", Capabilities())
+    chosen = functools.partial(factory, **options)
+    chosen.capabilities = (  # type: ignore[attr-defined]  # partial objects have attributes, but no type for them
+        declared if isinstance(declared, Capabilities) else declared(**options)
+    )
+    return chosen

@@ -41,6 +41,7 @@ class Network:
         biases: β_1 … β_L, with β_ℓ of shape (m_ℓ,), or None for a network without biases.
         readout: A, of shape (c, m_L). It is not trained.
         activation: An Activation, a pair (kind, b), or a kind alone.
+        readout_bias: Added to the outputs, of shape (c,), or None. It is not trained.
 
     The arrays are kept as they are (float32 and float64 are not copied); whoever computes with them copies.
 
@@ -52,6 +53,7 @@ class Network:
     biases: Sequence[np.ndarray] | None = None
     readout: np.ndarray = None  # type: ignore[assignment]  # required, but biases come before it and may be left out
     activation: Activation = DEFAULT_ACTIVATION
+    readout_bias: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.weights, np.ndarray) or not isinstance(self.weights, Sequence) or not self.weights:
@@ -78,6 +80,9 @@ class Network:
         object.__setattr__(self, "readout", readout)
         object.__setattr__(self, "biases", biases)
         object.__setattr__(self, "activation", check_activation(self.activation))
+        if self.readout_bias is not None:
+            bias = array("readout_bias", self.readout_bias, (readout.shape[0],))
+            object.__setattr__(self, "readout_bias", bias)
 
     @property
     def widths(self) -> tuple[int, ...]:

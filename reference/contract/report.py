@@ -50,6 +50,25 @@ class PhaseWork:
 
 
 @dataclass(frozen=True)
+class SolveReport:
+    """How the Gram system of a step was solved.
+
+    Attributes:
+        iterations: Of an iterative solver; 0 for a direct one.
+        backward_error: The residual's norm over ‖A‖‖x‖ + ‖b‖, NaN where it was not computed.
+        tolerance: What the backward error was to be; 0 for a direct solver.
+        condition_before: Estimate of the condition number of the system, NaN where there is none.
+        condition_after: Likewise after preconditioning; the same number where there was no preconditioner.
+    """
+
+    iterations: int = 0
+    backward_error: float = float("nan")
+    tolerance: float = 0.0
+    condition_before: float = float("nan")
+    condition_after: float = float("nan")
+
+
+@dataclass(frozen=True)
 class StepReport:
     """What one training step did.
 
@@ -63,6 +82,10 @@ class StepReport:
         active_counts: For every layer the number of active units of every sample.
         solver: How the Gram system was solved, "" where none was.
         notes: What the step did beside the plain course, and why.
+        solve: Figures of the Gram system's solve, None where there was none.
+        recompressions: Truncations of accumulated updates to a lower rank.
+        ranks: For every layer the rank in which updates are held after the step; empty where they are written
+            in place.
     """
 
     loss: float
@@ -73,3 +96,6 @@ class StepReport:
     active_counts: tuple[Int[np.ndarray, " n"], ...] = ()
     solver: str = ""
     notes: tuple[str, ...] = ()
+    solve: SolveReport | None = None
+    recompressions: int = 0
+    ranks: tuple[int, ...] = ()

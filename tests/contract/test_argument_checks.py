@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from reference.contract import ArgumentError
-from reference.contract.arguments import affordable, array, dtype_name, number, one_of, targets, whole_number
+from reference.contract import ArgumentError, targets
+from reference.contract.arguments import affordable, array, dtype_name, number, one_of, whole_number
 
 
 def refused(argument, expected, got):

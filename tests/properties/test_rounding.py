@@ -6,6 +6,7 @@ import pytest
 from properties import bounds
 from properties.case import Case
 from properties.compare import Mismatch, assert_close
+from properties.loss_bounds import loss_bounds
 from properties.replay import replay
 from properties.rounding import Arithmetic, Bounded, exact
 
@@ -45,9 +46,10 @@ def test_errors_of_the_factors_reach_the_product():
 
 def test_no_bound_is_claimed_for_a_system_that_rounding_makes_singular():
     matrix = exact(np.ones((2, 2)))
-    r = exact(np.array([[1.0], [-1.0]]))
-    assert bounds.gauss_newton_coefficients(matrix, r, 1.0, 1e-30, Arithmetic("float64")) is None
-    assert bounds.gauss_newton_coefficients(matrix, r, 1.0, 1e-2, Arithmetic("float64")) is not None
+    arithmetic = Arithmetic("float64")
+    loss = loss_bounds("squared", exact(np.array([[1.0], [-1.0]])), np.zeros((2, 1)), arithmetic)
+    assert bounds.gauss_newton_coefficients(matrix, loss, 1.0, 1e-30, arithmetic, 0.0) is None
+    assert bounds.gauss_newton_coefficients(matrix, loss, 1.0, 1e-2, arithmetic, 0.0) is not None
 
 
 def test_a_nan_is_a_mismatch():

@@ -14,12 +14,20 @@ def gram_of_rank(rank, rows, seed=0):
     return J @ J.T
 
 
+ONES = np.ones((2, 1, 1))
+
+
+def identity(r):
+    """The Hessian of the squared loss."""
+    return np.tile(np.eye(r.shape[1]), (len(r), 1, 1))
+
+
 @pytest.mark.parametrize("damping", [0.0, 1e-6, 1.0, 1e3])
 @pytest.mark.parametrize("outputs", [1, 2])
 def test_the_coefficients_solve_the_damped_system(damping, outputs):
     G = gram_of_rank(40, 12)
     r = np.random.default_rng(1).standard_normal((12 // outputs, outputs))
-    q = gauss_newton(G, r, 0.5, damping)
+    q = gauss_newton(G, r, identity(r), 0.5, damping)
     assert q.shape == r.shape
     # A backward stable solve leaves a residual of a few roundings of ‖A‖‖q‖.
     A = G + damping * np.eye(12)
@@ -31,21 +39,23 @@ def test_a_singular_matrix_without_damping_gives_the_shortest_solution():
     G = gram_of_rank(3, 6)
     r = np.random.default_rng(2).standard_normal((6, 1))
     expected = np.linalg.pinv(G, hermitian=True) @ r
-    np.testing.assert_allclose(gauss_newton(G, r, 1.0, 0.0), expected, rtol=1e-9)
+    np.testing.assert_allclose(gauss_newton(G, r, identity(r), 1.0, 0.0), expected, rtol=1e-9)
 
 
 def test_the_limit_of_small_damping_is_the_step_without_damping():
     G = gram_of_rank(3, 6)
     r = G @ np.random.default_rng(3).standard_normal((6, 1))  # as every residual that a step can remove
-    np.testing.assert_allclose(gauss_newton(G, r, 1.0, 1e-6), gauss_newton(G, r, 1.0, 0.0), rtol=1e-4)
+    np.testing.assert_allclose(
+        gauss_newton(G, r, identity(r), 1.0, 1e-6), gauss_newton(G, r, identity(r), 1.0, 0.0), rtol=1e-4
+    )
 
 
 def test_a_matrix_of_zeros_gives_no_step():
-    np.testing.assert_array_equal(gauss_newton(np.zeros((2, 2)), np.ones((2, 1)), 1.0, 0.0), np.zeros((2, 1)))
+    np.testing.assert_array_equal(gauss_newton(np.zeros((2, 2)), np.ones((2, 1)), ONES, 1.0, 0.0), np.zeros((2, 1)))
 
 
 def test_with_damping_a_matrix_of_zeros_gives_the_damped_residual():
-    np.testing.assert_allclose(gauss_newton(np.zeros((2, 2)), np.ones((2, 1)), 0.5, 4.0), np.full((2, 1), 0.125))
+    np.testing.assert_allclose(gauss_newton(np.zeros((2, 2)), np.ones((2, 1)), ONES, 0.5, 4.0), np.full((2, 1), 0.125))
 
 
 def test_gradient_descent_takes_the_residual_itself():
@@ -55,7 +65,7 @@ def test_gradient_descent_takes_the_residual_itself():
 @pytest.mark.parametrize("value", [np.inf, np.nan])
 def test_a_matrix_that_overflowed_is_refused(value):
     with pytest.raises(SolveError, match="expected a finite Gram matrix"):
-        gauss_newton(np.full((1, 1), value), np.ones((1, 1)), 1.0, 0.0)
+        gauss_newton(np.full((1, 1), value), np.ones((1, 1)), ONES[:1], 1.0, 0.0)
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
