@@ -1,5 +1,15 @@
 """The optimized implementation: torch on CPU and CUDA, subquadratic in the widths after initialization."""
 
-from impl.implementation import SparseNetwork, factory
+from impl.construction import factory
+from impl.implementation import SparseNetwork
+from impl.pretrained import ShiftedReLU, ThresholdedIdentity, density, from_module, to_module
 
-__all__ = ["SparseNetwork", "factory"]
+__all__ = [
+    "ShiftedReLU",
+    "SparseNetwork",
+    "ThresholdedIdentity",
+    "density",
+    "factory",
+    "from_module",
+    "to_module",
+]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from impl.implementation import factory
+from impl.construction import factory
 from impl.initialization import initial_network
 from impl.kernels import KERNELS
 from reference.contract import ACTIVATIONS, METHODS, Activation, SolveError, load_problem

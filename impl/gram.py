@@ -6,10 +6,11 @@ semidefinite to 1e-16, and small dampings keep their meaning for float32 network
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 
 import torch
 
+from impl.jacobian import JacobianFactors
 from impl.kernels import Kernels
 from impl.support import Support
 from impl.work import WorkMeter, tensor_bytes
@@ -20,66 +21,84 @@ from reference.contract.shapes import Float
 TABLE_BYTES = 4 << 20
 
 
-def gram_matrix(
-    supports: Sequence[Support],
-    hidden: Sequence[Float[torch.Tensor, " _"]],
-    left: Sequence[Float[torch.Tensor, "c _"]],
-    kernels: Kernels,
-    work: WorkMeter,
-) -> Float[torch.Tensor, "nc nc"]:
+def gram_matrix(factors: JacobianFactors, kernels: Kernels, work: WorkMeter) -> Float[torch.Tensor, "nc nc"]:
     """G[(i,o),(j,p)] = Σ_ℓ ⟨g_{i,o,ℓ}, g_{j,p,ℓ}⟩ · ⟨h_{i,ℓ−1}, h_{j,ℓ−1}⟩, in float64.
 
     Args:
-        supports: Of the inputs and of layers 1 … L.
-        hidden: h_0 … h_{L−1} at least, on their supports.
-        left: g_1 … g_L, on the supports of layers 1 … L.
+        factors: Of the trained layers.
         kernels: The sparse products.
         work: Counts.
 
     Raises:
         ArgumentError: for so many samples that matrices of this size do not fit the memory.
     """
-    outputs = left[0].shape[0]
-    rows = supports[0].samples * outputs
-    affordable("X", 6 * 8 * rows**2)  # G, its terms, and what the solve copies
-    total = left[0].new_zeros(rows, rows, dtype=torch.float64)
-    widest = outputs * max(support.width for support in supports)
-    scratch = total.new_zeros(max(widest, min(widest * supports[0].samples, TABLE_BYTES // 8)))
-    for layer in range(1, len(supports)):
-        lefts = _inner_products(layer, supports[layer], left[layer - 1], kernels, scratch, work)
-        rights = _inner_products(layer, supports[layer - 1], hidden[layer - 1][None], kernels, scratch, work)
-        total += lefts * rights.repeat_interleave(outputs, 0).repeat_interleave(outputs, 1)
-        work.count(layer, rows * rows, 3 * tensor_bytes(lefts))
+    affordable("X", 6 * 8 * factors.rows**2)  # G, its terms, and what the solve copies
+    total = factors.left[0].new_zeros(factors.rows, factors.rows, dtype=torch.float64)
+    for columns, block in _column_blocks(factors, kernels, work):
+        total[:, columns] = block
     return total
+
+
+def gram_product(
+    factors: JacobianFactors, vector: Float[torch.Tensor, " nc"], kernels: Kernels, work: WorkMeter
+) -> Float[torch.Tensor, " nc"]:
+    """G v without keeping G: its columns are computed anew, n²·k, in blocks. For batches whose G does not fit.
+
+    Args:
+        factors: Of the trained layers.
+        vector: v.
+        kernels: The sparse products.
+        work: Counts.
+    """
+    product = torch.zeros_like(vector)
+    for columns, block in _column_blocks(factors, kernels, work):
+        product += block @ vector[columns]
+        work.count(0, block.numel(), tensor_bytes(block))
+    return product
+
+
+def _column_blocks(
+    factors: JacobianFactors, kernels: Kernels, work: WorkMeter
+) -> Iterator[tuple[slice, Float[torch.Tensor, "nc block"]]]:
+    """G by groups of columns, those of as many samples as fit the table of their factors."""
+    samples, outputs = factors.samples, factors.outputs
+    widest = outputs * max(support.width for support in factors.supports)
+    block = max(1, min(samples, TABLE_BYTES // 8 // widest))
+    scratch = factors.left[0].new_zeros(widest * block, dtype=torch.float64)
+    for begin in range(0, samples, block):
+        end = min(begin + block, samples)
+        total = scratch.new_zeros(factors.rows, (end - begin) * outputs)
+        for layer, left, left_values, right, right_values in factors:
+            lefts = _inner_products(layer, left, left_values, slice(begin, end), kernels, scratch, work)
+            rights = _inner_products(layer, right, right_values[None], slice(begin, end), kernels, scratch, work)
+            total += lefts * rights.repeat_interleave(outputs, 0).repeat_interleave(outputs, 1)
+            work.count(layer, total.numel(), 3 * tensor_bytes(total))
+        yield slice(begin * outputs, end * outputs), total
 
 
 def _inner_products(
     layer: int,
     support: Support,
     values: Float[torch.Tensor, "c entries"],
+    block: slice,
     kernels: Kernels,
     scratch: Float[torch.Tensor, " numbers"],
     work: WorkMeter,
-) -> Float[torch.Tensor, "nc nc"]:
-    """⟨v_{i,o}, v_{j,p}⟩ for all pairs of sparse vectors: each against a dense table of a block of them.
+) -> Float[torch.Tensor, "nc block_c"]:
+    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block: each i against a dense table of the block.
 
-    `scratch`, which holds the table of as many samples as fit, is all zeros before and after.
+    `scratch`, which holds the table, is all zeros before and after.
     """
     values = values.double()
-    outputs, samples = values.shape[0], support.samples
-    products = values.new_empty(samples, outputs, samples, outputs)
-    units, sample = support.units.long(), support.sample_of_entry
-    block = min(samples, scratch.numel() // (support.width * outputs))
-    table = scratch[: support.width * block * outputs].view(support.width, block, outputs)
-    for begin in range(0, samples, block):
-        end = min(begin + block, samples)
-        entries = slice(int(support.offsets[begin]), int(support.offsets[end]))
-        column = sample[entries].long() - begin
-        table[units[entries], column] = values[:, entries].T
-        for output in range(outputs):
-            sums = kernels.gather(support, values[output], table.view(support.width, -1))
-            products[:, output, begin:end] = sums.view(samples, block, outputs)[:, : end - begin]
-        table[units[entries], column] = 0.0
-    gathered = support.entries * outputs * samples * outputs
+    outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
+    products = values.new_empty(samples, outputs, length * outputs)
+    entries = slice(int(support.offsets[block.start]), int(support.offsets[block.stop]))
+    units, column = support.units[entries].long(), support.sample_of_entry[entries].long() - block.start
+    table = scratch[: support.width * length * outputs].view(support.width, length, outputs)
+    table[units, column] = values[:, entries].T
+    for output in range(outputs):
+        products[:, output] = kernels.gather(support, values[output], table.view(support.width, -1))
+    table[units, column] = 0.0
+    gathered = support.entries * outputs * length * outputs
     work.count(layer, gathered, 8 * gathered + tensor_bytes(values, support.units, products))
-    return products.view(samples * outputs, samples * outputs)
+    return products.view(samples * outputs, length * outputs)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,79 +11,55 @@ import torch
 from impl.activation import layer_activation
 from impl.backward import left_factors
 from impl.forward import Trace, gather_forward
+from impl.gauss_newton import GaussNewtonSystem, StepCoefficients, gauss_newton_coefficients
 from impl.gram import gram_matrix
-from impl.kernels import OuterUpdate, select_kernels
+from impl.history import History
+from impl.jacobian import JacobianFactors
+from impl.kernels import Kernels
 from impl.loss import LOSSES_BY_NAME
 from impl.readout import Readout
-from impl.solve import Solution, solve_damped
-from impl.weights import EagerWeights
+from impl.shell import Shell
+from impl.solvers import Solver
+from impl.weights import LazyWeights, Weights, WeightsUpdate
 from impl.work import WorkMeter, tensor_bytes
-from reference.contract import (
-    METHODS,
-    ArgumentError,
-    LayerWork,
-    Network,
-    PhaseWork,
-    StepReport,
-)
-from reference.contract.arguments import affordable, array, dtype_name, number, one_of, targets
-from reference.contract.shapes import Bool, Float, Real
-
-
-def factory(
-    network: Network, *, device: str | torch.device = "cpu", dtype: str = "float32", kernels: str = "auto"
-) -> SparseNetwork:
-    """Builds the sparse implementation.
-
-    Args:
-        network: The initial network; its arrays are copied.
-        device: A torch device.
-        dtype: "float32" or "float64", for weights and everything sparse.
-        kernels: "compiled" (numba, CPU), "torch" (any device), or "auto".
-
-    Raises:
-        ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
-            or overflows the dtype.
-    """
-    if not isinstance(network, Network):
-        raise ArgumentError("network", "a Network", type(network).__name__)
-    return SparseNetwork(network, _device(device), dtype_name("dtype", dtype), kernels)
+from reference.contract import METHODS, ArgumentError, Network, PhaseWork, StepReport, Summands, arguments, targets
+from reference.contract.arguments import array, number, one_of
+from reference.contract.shapes import Bool, Float, Int, Real
 
 
 class SparseNetwork:
     """The contract (reference.contract.Implementation) in time subquadratic in the widths.
 
     Active units are index sets with values; nothing of size m_ℓ·m_{ℓ−1} is allocated or passed over
-    after construction, but by `gradient` and `to_network`, which return such arrays.
+    after construction, but by `gradient`, `to_network` and `summands`, which return such arrays, and by
+    those folds of lazy weights that say so. Built by impl.factory, impl.open_base or impl.load_delta.
 
     Attributes:
+        shell: Biases, readout and activation.
+        weights: W_1 … W_L.
         initialization: Counted work and time of the construction.
     """
 
-    def __init__(self, network: Network, device: torch.device, dtype: str, kernels: str):
-        begin = time.perf_counter()
-        self._device, self._dtype_name = device, dtype
-        self._dtype: torch.dtype = getattr(torch, dtype)
-        self._kernels = select_kernels(kernels, device)
-        self._widths, self._source = network.widths, network.activation
-        needed = sum(weight.size for weight in network.weights) * self._dtype.itemsize
-        affordable("network", needed, _memory(device))
-        self._activations = [layer_activation(network.activation, width, self._dtype) for width in self._widths[1:]]
-        self._weights = [
-            EagerWeights(layer, self._cast(f"weights[{layer - 1}]", weight), device, self._dtype, self._kernels)
-            for layer, weight in enumerate(network.weights, start=1)
-        ]
-        self._biases = None
-        if network.biases is not None:
-            self._biases = [self._tensor(f"biases[{layer}]", bias) for layer, bias in enumerate(network.biases)]
-        self._readout = Readout(self._tensor("readout", network.readout), self._kernels)
-        self.initialization = PhaseWork(
-            {
-                layer: LayerWork(0, matrix.nbytes + tensor_bytes(weight.table))
-                for layer, (matrix, weight) in enumerate(zip(network.weights, self._weights, strict=True), start=1)
-            },
-            time.perf_counter() - begin,
-        )
+    def __init__(
+        self,
+        shell: Shell,
+        weights: Sequence[Weights],
+        device: torch.device,
+        dtype: torch.dtype,
+        kernels: Kernels,
+        solver: Solver,
+        trained_layers: Sequence[int],
+    ):
+        self.shell, self.weights = shell, list(weights)
+        self.initialization = PhaseWork()
+        self._device, self._dtype = device, dtype
+        self._dtype_name = str(dtype).removeprefix("torch.")
+        self._kernels, self._solver, self._trained = kernels, solver, tuple(trained_layers)
+        self._activations = [layer_activation(shell.activation, width, dtype) for width in shell.widths[1:]]
+        self._biases = None if shell.biases is None else [self._tensor(bias) for bias in shell.biases]
+        readout_bias = None if shell.readout_bias is None else self._tensor(shell.readout_bias)
+        self._readout = Readout(self._tensor(shell.readout), readout_bias, kernels)
+        self._history = History([weight for weight in self.weights if isinstance(weight, LazyWeights)])
 
     def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """See the contract."""
@@ -96,6 +72,10 @@ class SparseNetwork:
             support.densify(torch.ones(support.entries, dtype=torch.bool, device=self._device)).cpu().numpy()
             for support in trace.supports[1:]
         ]
+
+    def active_counts(self, X: Real[np.ndarray, "n d"]) -> list[Int[np.ndarray, " n"]]:
+        """For every layer the number of active units of each sample, as in StepReport."""
+        return [support.counts.cpu().numpy() for support in self._trace(self._samples(X)).supports[1:]]
 
     def jacobian_factors(
         self, X: Real[np.ndarray, "n d"]
@@ -116,7 +96,8 @@ class SparseNetwork:
         """See the contract."""
         one_of("loss", loss, LOSSES_BY_NAME)
         trace = self._trace(self._samples(X))
-        residual = LOSSES_BY_NAME[loss].gradient(trace.outputs, self._targets(y, trace.outputs.shape[0]))
+        labels = self._targets(y, trace.outputs.shape[0], loss)
+        residual = LOSSES_BY_NAME[loss].gradient(trace.outputs, labels).to(self._dtype)
         return [
             torch.einsum(
                 "ia,ib->ab",
@@ -130,9 +111,9 @@ class SparseNetwork:
 
     def gram(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "nc nc"]:
         """See the contract. In float64 whatever the dtype of the weights."""
-        work = WorkMeter(self._device)
         trace = self._trace(self._samples(X))
-        return gram_matrix(trace.supports, trace.hidden, self._left(trace), self._kernels, work).cpu().numpy()
+        factors = JacobianFactors(trace.supports, trace.hidden, self._left(trace), self._trained)
+        return gram_matrix(factors, self._kernels, WorkMeter(self._device)).cpu().numpy()
 
     def step(
         self,
@@ -148,29 +129,31 @@ class SparseNetwork:
 
         Raises:
             ArgumentError: for bad input.
-            SolveError: where a number overflows on the way.
+            SolveError: where a number overflows on the way, or where a solver misses its tolerance and is to say so.
         """
         one_of("method", method, METHODS)
         one_of("loss", loss, LOSSES_BY_NAME)
         learning_rate = number("learning_rate", learning_rate, 0.0)
         damping = number("damping", damping, 0.0)
         samples = self._samples(X)
-        labels = self._targets(y, samples.shape[0])
+        labels = self._targets(y, samples.shape[0], loss)
         work = WorkMeter(self._device)
 
         with work.phase("forward"):
             trace = self._trace(samples, work)
             risk = LOSSES_BY_NAME[loss].value(trace.outputs, labels)
-            residual = LOSSES_BY_NAME[loss].gradient(trace.outputs, labels)
         with work.phase("backward"):
             left = self._left(trace, work)
-        solution = Solution(residual, "")  # gradient descent: the residual itself
         if method == "gauss_newton":
+            curvature = LOSSES_BY_NAME[loss].curvature(trace.outputs, labels)
+            factors = JacobianFactors(trace.supports, trace.hidden, left, self._trained)
             with work.phase("gram"):
-                gram = gram_matrix(trace.supports, trace.hidden, left, self._kernels, work)
+                system = GaussNewtonSystem(factors, curvature, damping, self._kernels, work)
             with work.phase("solve"):
-                solution = solve_damped(gram, damping, residual, work)
-        coefficients = (learning_rate * solution.coefficients).to(self._dtype)
+                coefficients = gauss_newton_coefficients(system, curvature, self._solver, work)
+        else:
+            coefficients = StepCoefficients(LOSSES_BY_NAME[loss].gradient(trace.outputs, labels))
+        moves = (learning_rate * coefficients.values).to(self._dtype)
         counts = [support.counts for support in trace.supports[1:]]
         dead = (torch.stack(counts).amin(dim=0) == 0).nonzero()[:, 0].tolist()
         active_counts = tuple(count.cpu().numpy() for count in counts)
@@ -178,60 +161,127 @@ class SparseNetwork:
         # Nothing may fail once weights are written: all that the report needs is at hand before.
         with work.phase("update"):
             updates = [
-                weight.plan_update(
+                self.weights[layer - 1].plan_update(
                     trace.supports[layer - 1],
                     trace.hidden[layer - 1],
                     trace.supports[layer],
-                    _combine(coefficients, left[layer - 1], trace, layer, work),
+                    _combine(moves, left[layer - 1], trace, layer, work),
                     work,
                 )
-                for layer, weight in enumerate(self._weights, start=1)
+                for layer in self._trained
             ]
             _apply_all_or_none(updates)
+        self._history.advance()
 
+        solution = coefficients.solution
         return StepReport(
             loss=risk,
             work=work.phases,
+            folds=sum(update.folds for update in updates),
+            recompressions=sum(update.recompressions for update in updates),
+            ranks=self.ranks,
             dead_samples=tuple(dead),
             active_counts=active_counts,
-            solver=solution.solver,
-            notes=(solution.note,) if solution.note else (),
+            solver=solution.solver if solution else "",
+            solve=solution.report if solution else None,
+            notes=coefficients.notes,
         )
 
     def to_network(self) -> Network:
         """See the contract."""
-        return Network(
-            weights=[weight.materialize() for weight in self._weights],
-            biases=None if self._biases is None else [bias.cpu().numpy().copy() for bias in self._biases],
-            readout=self._readout.table.T.cpu().numpy().copy(order="C"),
-            activation=self._source,
-        )
+        return self.shell.with_weights([weight.materialize() for weight in self.weights])
+
+    def summands(self) -> list[Summands]:
+        """What each weight matrix is held as a sum of (see Implementation.to_network)."""
+        return [weight.summands() for weight in self.weights]
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """For every layer the rank in which lazy weights hold their updates; empty for eager ones."""
+        return tuple(weight.rank for weight in self._lazy()) if self._is_lazy else ()
+
+    @property
+    def iteration(self) -> int:
+        """How many steps were taken since construction, those undone not counted."""
+        return self._history.iteration
+
+    def undo(self, iteration: int) -> None:
+        """Returns lazy weights to what they were after an earlier iteration, to the last bit.
+
+        Args:
+            iteration: Its number; 0 is the beginning.
+
+        Raises:
+            ArgumentError: for eager weights, and for an iteration whose state is not kept: too long ago, or before
+                a fold.
+        """
+        self._lazy()
+        self._history.undo(iteration)
+
+    def fold(self) -> PhaseWork:
+        """Folds the updates that lazy weights have accumulated into their bases; those in files are copied first.
+
+        Returns:
+            The work of it.
+        """
+        return self._maintain(lambda weight, work: weight.plan_fold(weight.state, work))
+
+    def recompress(self, tolerance: float = 1e-6) -> PhaseWork:
+        """Truncates what lazy weights have accumulated to the least rank within a tolerance.
+
+        Args:
+            tolerance: Relative, in the Frobenius norm of a layer's accumulated update.
+
+        Returns:
+            The work of it.
+        """
+        arguments.tolerance("tolerance", tolerance)
+        return self._maintain(lambda weight, work: weight.plan_recompression(weight.state, tolerance, work))
+
+    def fork(self) -> SparseNetwork:
+        """Another network in the present state. Both share their bases, which neither writes from now on."""
+        lazy = [weight.fork() for weight in self._lazy()]
+        return SparseNetwork(self.shell, lazy, self._device, self._dtype, self._kernels, self._solver, self._trained)
+
+    def _maintain(self, plan: Callable[[LazyWeights, WorkMeter], WeightsUpdate]) -> PhaseWork:
+        work = WorkMeter(self._device)
+        with work.phase("update"):
+            _apply_all_or_none([plan(weight, work) for weight in self._lazy() if weight.rank])
+        self._history.record()
+        return work.phases["update"]
+
+    def _lazy(self) -> list[LazyWeights]:
+        lazy = [weight for weight in self.weights if isinstance(weight, LazyWeights)]
+        if not self._is_lazy:
+            raise ArgumentError("weights", "lazy, for what only they can do", "eager")
+        return lazy
+
+    @property
+    def _is_lazy(self) -> bool:
+        return isinstance(self.weights[0], LazyWeights)
 
     def _trace(self, samples: Float[torch.Tensor, "n d"], work: WorkMeter | None = None) -> Trace:
         work = work or WorkMeter(self._device)
         return gather_forward(
-            samples, self._weights, self._biases, self._activations, self._readout, self._kernels, work
+            samples, self.weights, self._biases, self._activations, self._readout, self._kernels, work
         )
 
     def _left(self, trace: Trace, work: WorkMeter | None = None) -> list[Float[torch.Tensor, "c _"]]:
         work = work or WorkMeter(self._device)
-        return left_factors(trace, self._weights, self._activations, self._readout, work)
+        return left_factors(trace, self.weights, self._activations, self._readout, work)
 
     def _samples(self, X: Any) -> Float[torch.Tensor, "n d"]:
-        samples = self._tensor("X", array("X", X, (None, self._widths[0]), self._dtype_name))
-        most = (2**31 - 1) // max(self._widths)
+        samples = self._tensor(array("X", X, (None, self.shell.widths[0]), self._dtype_name))
+        most = (2**31 - 1) // max(self.shell.widths)
         if samples.shape[0] > most:  # entries are counted in 32 bits
             raise ArgumentError("X", f"at most {most} samples at these widths", str(samples.shape[0]))
         return samples
 
-    def _targets(self, y: Any, samples: int) -> Float[torch.Tensor, "n c"]:
-        return self._tensor("y", targets("y", y, samples, self._readout.table.shape[1], self._dtype_name))
+    def _targets(self, y: Any, samples: int, loss: str) -> Float[torch.Tensor, "n c"]:
+        return self._tensor(targets("y", y, samples, self._readout.table.shape[1], self._dtype_name, loss))
 
-    def _tensor(self, argument: str, value: np.ndarray) -> torch.Tensor:
-        return torch.tensor(self._cast(argument, value), device=self._device)
-
-    def _cast(self, argument: str, value: np.ndarray) -> np.ndarray:
-        return array(argument, value, value.shape, self._dtype_name)
+    def _tensor(self, value: np.ndarray) -> torch.Tensor:
+        return torch.tensor(value, dtype=self._dtype, device=self._device)
 
 
 def _combine(
@@ -248,7 +298,7 @@ def _combine(
     return combined
 
 
-def _apply_all_or_none(updates: list[OuterUpdate]) -> None:
+def _apply_all_or_none(updates: Sequence[WeightsUpdate]) -> None:
     begun = []
     try:
         for update in updates:
@@ -258,18 +308,3 @@ def _apply_all_or_none(updates: list[OuterUpdate]) -> None:
         for update in begun:
             update.revert()
         raise
-
-
-def _device(name: str | torch.device) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, TypeError) as error:
-        raise ArgumentError("device", "a device that torch can use here", f"{name!r} ({error})") from None
-    if device.type == "meta":
-        raise ArgumentError("device", "a device that stores numbers", repr(name))
-    return device
-
-
-def _memory(device: torch.device) -> int | None:
-    return torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None

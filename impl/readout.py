@@ -15,11 +15,13 @@ class Readout:
 
     Args:
         matrix: A (c, m_L), on its device.
+        bias: Added to the outputs, or None.
         kernels: The sparse products.
     """
 
-    def __init__(self, matrix: Float[torch.Tensor, "c m"], kernels: Kernels):
+    def __init__(self, matrix: Float[torch.Tensor, "c m"], bias: Float[torch.Tensor, " c"] | None, kernels: Kernels):
         self.table = matrix.T.contiguous()
+        self.bias = bias
         self._kernels = kernels
 
     def apply(
@@ -27,6 +29,8 @@ class Readout:
     ) -> Float[torch.Tensor, "n c"]:
         """f = A h for sparse h."""
         out = self._kernels.gather(support, values, self.table)
+        if self.bias is not None:
+            out += self.bias
         gathered = support.entries * self.table.shape[1]
         work.count(0, gathered, gathered * self.table.element_size() + tensor_bytes(support.units, values, out))
         return out

@@ -82,6 +82,17 @@ class CompiledKernels:
         )
         return out
 
+    def spread(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R n"],
+        out: Float[torch.Tensor, "n m"],
+    ) -> None:
+        """See Kernels."""
+        _use_threads(support.entries * out.shape[0])
+        _spread(support.offsets.numpy(), _unsigned(support.units), values.numpy(), coefficients.T.numpy(), out.numpy())
+
     def plan_update(
         self,
         rows: Support,
@@ -222,6 +233,18 @@ def _gather_restricted(
                 for j in range(units.size):
                     total += row[units[j]] * factors[j]
                 out[output, entry] = total
+
+
+@_compile
+def _spread(offsets, units, values, coefficients, out):
+    for i in numba.prange(out.shape[0]):
+        row = out[i]
+        for j in range(offsets.size - 1):
+            factor = coefficients[i, j]
+            low, high = offsets[j], offsets[j + 1]
+            targets, numbers = units[low:high], values[low:high]
+            for e in range(targets.size):
+                row[targets[e]] += factor * numbers[e]
 
 
 @_compile

@@ -37,6 +37,15 @@ class Kernels(Protocol):
     ) -> Float[torch.Tensor, "c row_entries"]:
         """out[o, (i, a)] = Σ_{f ∈ columns_i} table[a, f] · values[o, (i, f)]: the k × k blocks only."""
 
+    def spread(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R n"],
+        out: Float[torch.Tensor, "n m"],
+    ) -> None:
+        """out[i] += Σ_j coefficients[j, i] · (sparse vector j), in place; the support has R "samples"."""
+
     def plan_update(
         self,
         rows: Support,

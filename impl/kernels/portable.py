@@ -52,6 +52,25 @@ class TorchKernels:
             out[:, block.rows] = values[:, block.columns] @ table.view(-1)[block.positions].T
         return out
 
+    def spread(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R n"],
+        out: Float[torch.Tensor, "n m"],
+    ) -> None:
+        """See Kernels. By unit: what is added to a unit is summed in one fixed order, on every device."""
+        order = support.by_unit
+        entry = order.entry.long()
+        out += torch.nn.functional.embedding_bag(
+            support.sample_of_entry[entry],
+            coefficients,
+            order.offsets,
+            mode="sum",
+            per_sample_weights=values[entry],
+            include_last_offset=True,
+        ).T
+
     def plan_update(
         self,
         rows: Support,

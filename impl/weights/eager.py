@@ -1,53 +1,21 @@
-"""A layer's weight matrix: what the rest of an iteration asks of it, and the eager way of keeping it."""
+"""Eager weights: every update is written at once, on its k × k supports."""
 
 from __future__ import annotations
-
-import math
-from typing import Protocol
 
 import numpy as np
 import torch
 
 from impl.kernels import Kernels, OuterUpdate
 from impl.support import Support
+from impl.weights.base import empty_table
+from impl.weights.magnitude import largest_entry, magnitude_after
 from impl.work import WorkMeter, tensor_bytes
-from reference.contract import SolveError
+from reference.contract import Summands
 from reference.contract.shapes import Float
 
 
-class Weights(Protocol):
-    """One weight matrix W_ℓ (m_ℓ, m_{ℓ−1})."""
-
-    def apply(
-        self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
-    ) -> Float[torch.Tensor, "n fan_out"]:
-        """W_ℓ h for sparse h, for every sample."""
-
-    def apply_transpose(
-        self,
-        rows: Support,
-        columns: Support,
-        values: Float[torch.Tensor, "c column_entries"],
-        work: WorkMeter,
-    ) -> Float[torch.Tensor, "c row_entries"]:
-        """W_ℓᵀ g for sparse g, at the inputs named by `rows` only."""
-
-    def plan_update(
-        self,
-        right: Support,
-        right_values: Float[torch.Tensor, " right_entries"],
-        left: Support,
-        left_values: Float[torch.Tensor, " left_entries"],
-        work: WorkMeter,
-    ) -> OuterUpdate:
-        """Prepares W_ℓ ← W_ℓ − Σ_i (left values of i) (right values of i)ᵀ. Raises where it could overflow."""
-
-    def materialize(self) -> Float[np.ndarray, "fan_out fan_in"]:
-        """The present matrix, as a copy."""
-
-
 class EagerWeights:
-    """Weights held as one table, W_ℓᵀ, and written in place where an update is nonzero.
+    """See Weights. Held as one table, W_ℓᵀ, and written in place where an update is nonzero.
 
     Args:
         layer: ℓ, for the work counts.
@@ -56,6 +24,8 @@ class EagerWeights:
         dtype: Its dtype.
         kernels: The sparse products.
     """
+
+    rank = 0
 
     def __init__(
         self,
@@ -67,10 +37,9 @@ class EagerWeights:
     ):
         self._layer = layer
         self._kernels = kernels
-        self.table = _empty_table(matrix.shape[1], matrix.shape[0], device, dtype)
+        self.table = empty_table(matrix.shape[1], matrix.shape[0], device, dtype)
         self.table.copy_(torch.from_numpy(matrix).T)
-        low, high = torch.aminmax(self.table)
-        self.magnitude = max(-low.item(), high.item())  # an upper bound on |W_ℓ|, kept up to date
+        self.magnitude = largest_entry(self.table)
 
     def apply(
         self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
@@ -109,9 +78,9 @@ class EagerWeights:
         left: Support,
         left_values: Float[torch.Tensor, " left_entries"],
         work: WorkMeter,
-    ) -> OuterUpdate:
+    ) -> EagerUpdate:
         """See Weights. Counts the update, whose k × k blocks are read and written once."""
-        bound = self._bound_after(right, right_values, left_values)
+        bound = magnitude_after(self._layer, self.magnitude, right, right_values, left_values)
         pairs = right.pairs_with(left)
         work.count(
             self._layer,
@@ -125,26 +94,15 @@ class EagerWeights:
         """See Weights."""
         return self.table.T.cpu().numpy().copy(order="C")  # T alone may share memory with the table
 
-    def _bound_after(self, right: Support, right_values: torch.Tensor, left_values: torch.Tensor) -> float:
-        """A bound on |W_ℓ| after the update, from the largest factors: no pass over the weights.
-
-        Raises:
-            SolveError: where the bound leaves the dtype's range, or a factor is not finite.
-        """
-        if right_values.numel() == 0 or left_values.numel() == 0:
-            return self.magnitude
-        largest = [float(values.abs().max()) for values in (right_values, left_values)]
-        bound = self.magnitude + right.samples * largest[0] * largest[1]
-        if not math.isfinite(bound) or bound > torch.finfo(self.table.dtype).max:
-            raise SolveError(
-                f"update: expected finite new weights in layer {self._layer}, got an update with factors up to "
-                f"{largest[0]:g} and {largest[1]:g}; the network is unchanged"
-            )
-        return bound
+    def summands(self) -> Summands:
+        """See Weights."""
+        return Summands(np.abs(self.materialize()), 1)
 
 
 class EagerUpdate:
-    """See OuterUpdate: writes the table and, with it, the bound on its entries."""
+    """See WeightsUpdate: writes the table and, with it, the bound on its entries."""
+
+    folds = recompressions = 0
 
     def __init__(self, weights: EagerWeights, planned: OuterUpdate, bound: float):
         self._weights, self._planned = weights, planned
@@ -159,10 +117,3 @@ class EagerUpdate:
         """See OuterUpdate."""
         self._planned.revert()
         self._weights.magnitude = self._before
-
-
-def _empty_table(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """An uninitialized table. On the CPU NumPy allocates it: it asks for huge pages, which scattered reads like."""
-    if device.type != "cpu":
-        return torch.empty(rows, columns, device=device, dtype=dtype)
-    return torch.from_numpy(np.empty((rows, columns), str(dtype).removeprefix("torch.")))

@@ -90,7 +90,7 @@ def test_a_network_beyond_the_memory_is_refused_before_anything_is_allocated(mon
             impl.factory(network)
 
     network = random_network(500, [1000], dtype="float32")  # 2 MB
-    monkeypatch.setattr("impl.implementation._memory", lambda device: 10**6)
+    monkeypatch.setattr("impl.construction.Machine.memory", 10**6)
     assert allocated_while(build_too_large) < 10**5
 
     def draw_too_large():
@@ -124,8 +124,8 @@ BAD_Y = [
 BAD_OPTIONS = [
     ({"method": "newton"}, "method: expected one of gradient_descent, gauss_newton, got 'newton'"),
     ({"method": None}, "method: expected one of gradient_descent, gauss_newton, got None"),
-    ({"loss": "cubic"}, "loss: expected one of squared, got 'cubic'"),
-    ({"loss": 2}, "loss: expected one of squared, got 2"),
+    ({"loss": "cubic"}, "loss: expected one of squared, huber, logistic, softmax_cross_entropy, got 'cubic'"),
+    ({"loss": 2}, "loss: expected one of squared, huber, logistic, softmax_cross_entropy, got 2"),
     ({"learning_rate": -1.0}, "learning_rate: expected a finite number of at least 0, got -1.0"),
     ({"learning_rate": np.nan}, "learning_rate: expected a finite number of at least 0, got nan"),
     ({"learning_rate": "1"}, "learning_rate: expected a finite number of at least 0, got '1'"),
@@ -169,13 +169,13 @@ def test_a_step_refuses_options_that_are_not_right(implementation, options, mess
 
 
 def test_a_gradient_refuses_an_unknown_loss(implementation):
-    with refused("loss: expected one of squared, got 'cubic'"):
+    with refused("loss: expected one of squared, huber, logistic, softmax_cross_entropy, got 'cubic'"):
         implementation.gradient(X, Y, "cubic")
 
 
 def test_so_many_samples_that_entries_could_not_be_counted_are_refused(monkeypatch):
     implementation = impl.factory(random_network(1, [4]))
-    implementation._widths = (1, 2**30)
+    implementation.shell = replace(implementation.shell, widths=(1, 2**30))
     with refused("X: expected at most 1 samples at these widths, got 2"):
         implementation.forward([[1.0], [2.0]])
 

@@ -1,12 +1,14 @@
 """Ill-conditioned is not bad input: damped, reported, survived."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 import torch
 
 import impl
 import reference
-from impl.solve import solve_damped
+from impl.solvers import CholeskySolver
 from impl.work import WorkMeter
 from reference import load_problem, random_network
 
@@ -124,29 +126,39 @@ def test_a_learning_rate_of_zero_changes_nothing(kernels, dtype):
         np.testing.assert_array_equal(now, before)
 
 
-def solved(gram, damping, residual):
-    return solve_damped(
-        torch.tensor(gram, dtype=torch.float64), damping, torch.tensor(residual), WorkMeter(torch.device("cpu"))
-    )
+@dataclass
+class Written:
+    """A system that is given as a matrix."""
+
+    matrix: torch.Tensor
+    damping: float
+
+    @property
+    def rows(self):
+        return len(self.matrix)
+
+
+def solved(gram, damping, right):
+    matrix = torch.tensor(gram, dtype=torch.float64) + damping * torch.eye(len(gram), dtype=torch.float64)
+    return CholeskySolver().solve(Written(matrix, damping), torch.tensor(right), WorkMeter(torch.device("cpu")))
 
 
 @pytest.mark.parametrize("damping", [0.0, 1e-9, 1.0])
 def test_both_solvers_solve_the_damped_system(damping):
     J = np.random.default_rng(0).standard_normal((8, 5))
-    r = np.random.default_rng(1).standard_normal((4, 2))
+    r = np.random.default_rng(1).standard_normal(8)
     for rows, solver in ((8, "eigenvectors" if damping < 1e-12 else "cholesky"), (5, "cholesky")):
         G = J[:rows] @ J[:rows].T if rows == 8 else J.T @ J
-        right = r if rows == 8 else r.ravel()[:5, None]
+        right = r[:rows]
         solution = solved(G, damping, right)
         assert solution.solver == solver
-        assert bool(solution.note) == (solver == "eigenvectors")
-        expected = np.linalg.pinv(G + damping * np.eye(rows), rcond=1e-13, hermitian=True) @ right.ravel()
-        np.testing.assert_allclose(solution.coefficients.numpy().ravel(), expected, rtol=1e-5)
-        assert solution.coefficients.shape == right.shape
+        assert bool(solution.notes) == (solver == "eigenvectors")
+        expected = np.linalg.pinv(G + damping * np.eye(rows), rcond=1e-13, hermitian=True) @ right
+        np.testing.assert_allclose(solution.values.numpy(), expected, rtol=1e-5)
 
 
 def test_a_matrix_that_cholesky_passes_as_noise_goes_to_the_eigenvectors():
     G = np.ones((3, 3)) + np.diag([0.0, 1.0, 1e-17])
-    solution = solved(G, 0.0, np.ones((3, 1)))
+    solution = solved(G, 0.0, np.ones(3))
     assert solution.solver == "eigenvectors"
-    np.testing.assert_allclose(solution.coefficients.numpy().sum(), 1.0, rtol=1e-12)
+    np.testing.assert_allclose(solution.values.numpy().sum(), 1.0, rtol=1e-12)

@@ -32,7 +32,7 @@ class NewStorages(TorchDispatchMode):
     def __init__(self, implementation):
         super().__init__()
         self.largest = self.live = self.peak = 0
-        own = [weight.table for weight in implementation._weights] + [implementation._readout.table]
+        own = [weight.table for weight in implementation.weights] + [implementation._readout.table]
         self._known = {tensor.untyped_storage().data_ptr() for tensor in own}
         self._bytes = {}
 

@@ -12,6 +12,8 @@ from tests.planted.planting import build
 class NoUpdate:
     """An update that writes nothing."""
 
+    folds = recompressions = 0
+
     def apply(self) -> None:
         """Does nothing."""
 
@@ -29,5 +31,5 @@ class FrozenWeights(EagerWeights):
 def factory(network: Any, *, device: str = "cpu", dtype: str = "float32") -> SparseNetwork:
     """The contract's factory."""
     implementation = build(network, device, dtype)
-    implementation._weights[-1].__class__ = FrozenWeights
+    implementation.weights[-1].__class__ = FrozenWeights
     return implementation

@@ -1,0 +1,135 @@
+"""Building the implementation from a network: the choices by name, and what each stands for."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from impl.implementation import SparseNetwork
+from impl.kernels import Kernels, select_kernels
+from impl.shell import Shell
+from impl.solvers import Solver, select_solver
+from impl.weights import WEIGHTS, Base, EagerWeights, LazyWeights, Maintenance, Weights, select_maintenance
+from impl.work import tensor_bytes
+from reference.contract import LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
+from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
+
+
+def factory(
+    network: Network,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    weights: str = "eager",
+    maintenance: str | Maintenance = "fold",
+    solver: str | Solver = "cholesky",
+    trained_layers: Iterable[int] | None = None,
+    kernels: str = "auto",
+) -> SparseNetwork:
+    """Builds the sparse implementation.
+
+    Args:
+        network: The initial network; its arrays are copied.
+        device: A torch device.
+        dtype: "float32" or "float64", for weights and everything sparse.
+        weights: "eager" writes every update at once; "lazy" accumulates them as low-rank terms.
+        maintenance: Of lazy weights: "fold" (when that pays), "recompress" (never writes the base), "keep", or a
+            policy from impl.weights with options of its own.
+        solver: "cholesky", "cg", "sketched-cg", or a solver from impl.solvers with options of its own.
+        trained_layers: The numbers ℓ of the layers that steps train; None for all.
+        kernels: "compiled" (numba, CPU), "torch" (any device), or "auto".
+
+    Raises:
+        ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
+            or overflows the dtype.
+    """
+    if not isinstance(network, Network):
+        raise ArgumentError("network", "a Network", type(network).__name__)
+    begin = time.perf_counter()
+    machine = Machine.checked(device, dtype, kernels)
+    one_of("weights", weights, WEIGHTS)
+    policy, chosen_solver = select_maintenance(maintenance), select_solver(solver)
+    layers = trained("trained_layers", trained_layers, network.depth)
+    needed = sum(weight.size for weight in network.weights) * machine.dtype.itemsize
+    affordable("network", needed, machine.memory)
+    matrices = [
+        array(f"weights[{index}]", weight, weight.shape, machine.dtype_name)
+        for index, weight in enumerate(network.weights)
+    ]
+    shell = _checked_shell(network, machine.dtype_name)
+    kept: list[Weights] = []
+    for layer, matrix in enumerate(matrices, start=1):
+        if weights == "eager":
+            kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
+        else:
+            base = Base.of_matrix(matrix, machine.device, machine.dtype)
+            kept.append(LazyWeights(layer, base, machine.kernels, policy))
+    built = SparseNetwork(shell, kept, machine.device, machine.dtype, machine.kernels, chosen_solver, layers)
+    built.initialization = PhaseWork(
+        {
+            layer: LayerWork(0, matrix.nbytes + tensor_bytes(weight.table))
+            for layer, (matrix, weight) in enumerate(zip(network.weights, kept, strict=True), start=1)
+        },
+        time.perf_counter() - begin,
+    )
+    return built
+
+
+def capabilities(*, solver: str | Solver = "cholesky", **_: Any) -> Capabilities:
+    """What `factory` can do when it is given these options."""
+    return Capabilities(
+        losses=LOSSES, readout_bias=True, trained_layers=True, solve_tolerance=select_solver(solver).tolerance
+    )
+
+
+factory.capabilities = capabilities  # type: ignore[attr-defined]  # functions have attributes, but no type for them
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where and in what a network computes."""
+
+    device: torch.device
+    dtype_name: str
+    kernels: Kernels
+
+    @classmethod
+    def checked(cls, device: str | torch.device, dtype: str, kernels: str) -> Machine:
+        """From the arguments of a factory. Raises ArgumentError for what is not there."""
+        found = _device(device)
+        return cls(found, dtype_name("dtype", dtype), select_kernels(kernels, found))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """As torch names it."""
+        dtype: torch.dtype = getattr(torch, self.dtype_name)
+        return dtype
+
+    @property
+    def memory(self) -> int | None:
+        """Bytes of the device's memory; None for the machine's own."""
+        return torch.cuda.mem_get_info(self.device)[1] if self.device.type == "cuda" else None
+
+
+def _checked_shell(network: Network, dtype: str) -> Shell:
+    for argument, value in [("readout", network.readout), ("readout_bias", network.readout_bias)] + [
+        (f"biases[{index}]", bias) for index, bias in enumerate(network.biases or ())
+    ]:
+        if value is not None:
+            array(argument, value, value.shape, dtype)
+    return Shell.of(network, dtype)
+
+
+def _device(name: str | torch.device) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ArgumentError("device", "a device that torch can use here", f"{name!r} ({error})") from None
+    if device.type == "meta":
+        raise ArgumentError("device", "a device that stores numbers", repr(name))
+    return device

@@ -1,0 +1,228 @@
+"""Lazy weights W = W⁰ − D: updates are appended, and the base is written by folds only (section 7 of the method)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+from impl.kernels import Kernels, OuterUpdate
+from impl.support import Support
+from impl.weights.base import Base
+from impl.weights.low_rank import LowRank, OuterProducts
+from impl.weights.magnitude import magnitude_after
+from impl.weights.maintenance import Maintenance
+from impl.work import WorkMeter, tensor_bytes
+from reference.contract import Summands
+from reference.contract.shapes import Float
+
+
+@dataclass(frozen=True, eq=False)
+class LazyState:
+    """All that a step changes of lazy weights; an earlier one may be returned to.
+
+    Attributes:
+        base: W⁰.
+        version: Of the base, when this was the state.
+        low_rank: D.
+        magnitude: A bound on |W|.
+        spent: Multiply-adds that carrying D along has cost since it was last empty.
+    """
+
+    base: Base
+    version: int
+    low_rank: LowRank
+    magnitude: float
+    spent: int = 0
+
+    @property
+    def restorable(self) -> bool:
+        """Whether the base is still what it was."""
+        return self.version == self.base.version
+
+
+class LazyWeights:
+    """See Weights. W_ℓ = W⁰ − D, with D of low rank.
+
+    Args:
+        layer: ℓ, for counts and messages.
+        base: W⁰.
+        kernels: The sparse products.
+        maintenance: When to fold or to recompress.
+        low_rank: D; None stands for zero.
+
+    Attributes:
+        state: The present one.
+    """
+
+    def __init__(
+        self,
+        layer: int,
+        base: Base,
+        kernels: Kernels,
+        maintenance: Maintenance,
+        low_rank: LowRank | None = None,
+    ):
+        self._layer, self._kernels, self._maintenance = layer, kernels, maintenance
+        self.state = LazyState(base, base.version, low_rank or LowRank(*base.table.shape), base.magnitude)
+
+    @property
+    def table(self) -> Float[torch.Tensor, "fan_in fan_out"]:
+        """(W⁰)ᵀ."""
+        return self.state.base.table
+
+    @property
+    def rank(self) -> int:
+        """See Weights."""
+        return self.state.low_rank.rank
+
+    def apply(
+        self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
+    ) -> Float[torch.Tensor, "n fan_out"]:
+        """See Weights. W⁰ h − D h."""
+        out = self._kernels.gather(support, values, self.table)
+        gathered = support.entries * self.table.shape[1]
+        work.count(
+            self._layer, gathered, gathered * self.table.element_size() + tensor_bytes(support.units, values, out)
+        )
+        if self.rank:
+            out -= self.state.low_rank.apply(support, values, self._kernels, work, self._layer)
+        return out
+
+    def apply_transpose(
+        self,
+        rows: Support,
+        columns: Support,
+        values: Float[torch.Tensor, "c column_entries"],
+        work: WorkMeter,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Weights. (W⁰)ᵀ g on the k × k blocks, minus Dᵀ g at the rows."""
+        out = self._kernels.gather_restricted(rows, columns, values, self.table)
+        pairs = rows.pairs_with(columns)
+        work.count(
+            self._layer,
+            pairs * values.shape[0],
+            pairs * self.table.element_size() + tensor_bytes(rows.units, columns.units, values, out),
+        )
+        if self.rank:
+            transposed = self.state.low_rank.transposed
+            sample, units = rows.sample_of_entry.long(), rows.units.long()
+            for output, value in enumerate(values):
+                out[output] -= transposed.apply(columns, value, self._kernels, work, self._layer)[sample, units]
+        return out
+
+    def plan_update(
+        self,
+        right: Support,
+        right_values: Float[torch.Tensor, " right_entries"],
+        left: Support,
+        left_values: Float[torch.Tensor, " left_entries"],
+        work: WorkMeter,
+    ) -> LazyUpdate:
+        """See Weights. Appends n·k numbers, and does what maintenance then calls for."""
+        bound = magnitude_after(self._layer, self.state.magnitude, right, right_values, left_values)
+        term = OuterProducts(right, right_values, left, left_values)
+        work.count(self._layer, 0, tensor_bytes(right.units, right_values, left.units, left_values))
+        low_rank = self.state.low_rank.with_term(term)
+        spent = self.state.spent + low_rank.cost(right.samples)
+        appended = replace(self.state, low_rank=low_rank, magnitude=bound, spent=spent)
+        return self._maintenance.plan(self, appended, work)
+
+    def fork(self) -> LazyWeights:
+        """Another one in the same state. The base is shared from now on, and so no fold writes it any more."""
+        self.state.base.shared = True
+        twin = LazyWeights(self._layer, self.state.base, self._kernels, self._maintenance)
+        twin.state = self.state
+        return twin
+
+    def fold_work(self, state: LazyState) -> int:
+        """Multiply-adds of a fold: k × k blocks for sparse terms, all of W for dense factors."""
+        sparse = sum(term.right.pairs_with(term.left) for term in state.low_rank.terms)
+        return sparse + (self.table.numel() * state.low_rank.dense.rank if state.low_rank.dense else 0)
+
+    def plan_state(self, state: LazyState, *, recompressions: int = 0) -> LazyUpdate:
+        """Prepares the change to a state whose base is the present one."""
+        return LazyUpdate(self, (), state, folds=0, recompressions=recompressions)
+
+    def plan_recompression(self, state: LazyState, tolerance: float, work: WorkMeter) -> LazyUpdate:
+        """Prepares the change to a state, with its D truncated to `tolerance`."""
+        low_rank = state.low_rank.recompressed(tolerance, work, self._layer)
+        return self.plan_state(replace(state, low_rank=low_rank), recompressions=1)
+
+    def plan_fold(self, state: LazyState, work: WorkMeter) -> LazyUpdate:
+        """Prepares W⁰ ← W⁰ − D and D ← 0, from a state whose base is the present one.
+
+        Sparse terms are written in place on their k × k blocks. A base that is shared or a file is copied first, and so
+        is one that dense factors fold into, since all of it changes: passes over all of W.
+        """
+        low_rank, base = state.low_rank, state.base
+        size = base.table.element_size()
+        if base.shared or low_rank.dense is not None:
+            base = base.private_copy()
+            work.count(self._layer, 0, 2 * tensor_bytes(base.table))
+        if low_rank.dense is not None:
+            base.table.addmm_(low_rank.dense.right, low_rank.dense.left.T, alpha=-1.0)
+            work.count(self._layer, base.table.numel() * low_rank.dense.rank, 2 * tensor_bytes(base.table))
+        writes = []
+        for term in low_rank.terms:
+            pairs = term.right.pairs_with(term.left)
+            work.count(self._layer, pairs, 2 * pairs * size + tensor_bytes(term.right.units, term.left.units))
+            writes.append(
+                self._kernels.plan_update(term.right, term.right_values, term.left, term.left_values, base.table)
+            )
+        empty = LowRank(*base.table.shape)
+        folded = LazyState(base, base.version + (base is state.base), empty, state.magnitude)
+        return LazyUpdate(self, writes, folded, folds=1, recompressions=0)
+
+    def materialize(self) -> Float[np.ndarray, "fan_out fan_in"]:
+        """See Weights. In float64, so that what is returned is what is held."""
+        change, _ = self.state.low_rank.materialize()
+        return (self.table.double().cpu().numpy() - change).T.copy(order="C")
+
+    def summands(self) -> Summands:
+        """See Weights."""
+        _, magnitude = self.state.low_rank.materialize()
+        return Summands((self.table.double().abs().cpu().numpy() + magnitude).T, 1 + self.rank)
+
+
+class LazyUpdate:
+    """See WeightsUpdate: writes the base, if it is folded into, and goes over to another state.
+
+    Args:
+        weights: Whose state changes.
+        writes: Prepared updates of the new state's base.
+        after: The new state.
+        folds: 1 if this is a fold.
+        recompressions: 1 if D was truncated.
+    """
+
+    def __init__(
+        self,
+        weights: LazyWeights,
+        writes: Sequence[OuterUpdate],
+        after: LazyState,
+        *,
+        folds: int,
+        recompressions: int,
+    ):
+        self._weights, self._writes = weights, writes
+        self._before, self._after = weights.state, after
+        self.folds, self.recompressions = folds, recompressions
+        self._begun: list[OuterUpdate] = []
+
+    def apply(self) -> None:
+        """See OuterUpdate."""
+        for write in self._writes:
+            self._begun.append(write)
+            write.apply()
+        self._after.base.version = self._after.version
+        self._weights.state = self._after
+
+    def revert(self) -> None:
+        """See OuterUpdate."""
+        for write in reversed(self._begun):
+            write.revert()
+        self._before.base.version = self._before.version
+        self._weights.state = self._before

@@ -1,0 +1,246 @@
+"""Accumulated updates D = Σ_j left_j right_jᵀ of low rank, so that W = W⁰ − D (reference/README.md, section 7).
+
+Updates stay what they are, outer products of sparse vectors: n·k numbers each, where their sum has n·k². Only
+recompression makes dense factors of them. Nothing here is ever changed in place: an earlier state is undone to by
+going back to the object that it was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+
+from impl.kernels import Kernels
+from impl.support import Support, offsets_of
+from impl.work import WorkMeter, tensor_bytes
+from reference.contract.shapes import Float
+
+
+@dataclass(frozen=True, eq=False)
+class OuterProducts:
+    """Σ_j left_j right_jᵀ with sparse vectors; j runs over the "samples" of both supports.
+
+    Attributes:
+        right: Supports over the m_{ℓ−1} inputs.
+        right_values: On them.
+        left: Supports over the m_ℓ units.
+        left_values: On them.
+    """
+
+    right: Support
+    right_values: Float[torch.Tensor, " right_entries"]
+    left: Support
+    left_values: Float[torch.Tensor, " left_entries"]
+
+    @property
+    def rank(self) -> int:
+        """The number of outer products, which bounds the rank."""
+        return self.right.samples
+
+    @property
+    def entries(self) -> int:
+        """The numbers held."""
+        return self.right.entries + self.left.entries
+
+    def has_right_factors_of(self, other: OuterProducts) -> bool:
+        """Whether the right factors are the same numbers."""
+        return (
+            self.right.entries == other.right.entries
+            and torch.equal(self.right.offsets, other.right.offsets)
+            and torch.equal(self.right.units, other.right.units)
+            and torch.equal(self.right_values, other.right_values)
+        )
+
+    def plus(self, other: OuterProducts) -> OuterProducts:
+        """The sum with products of the same right factors: left factors add up on the union of their supports."""
+        width = self.left.width
+        positions = torch.cat(
+            [part.sample_of_entry.long() * width + part.units.long() for part in (self.left, other.left)]
+        )
+        union, place = torch.unique(positions, return_inverse=True)
+        values = self.left_values.new_zeros(union.numel())
+        values[place[: self.left.entries]] = self.left_values
+        values[place[self.left.entries :]] += other.left_values  # a position occurs once in each
+        return OuterProducts(self.right, self.right_values, Support.of_positions(union, self.rank, width), values)
+
+    @property
+    def transposed(self) -> OuterProducts:
+        """Σ_j right_j left_jᵀ."""
+        return OuterProducts(self.left, self.left_values, self.right, self.right_values)
+
+
+@dataclass(frozen=True, eq=False)
+class DenseFactors:
+    """left · rightᵀ with dense factors, as a recompression leaves them.
+
+    Attributes:
+        right: (m_{ℓ−1}, r).
+        left: (m_ℓ, r).
+    """
+
+    right: Float[torch.Tensor, "fan_in r"]
+    left: Float[torch.Tensor, "fan_out r"]
+
+    @property
+    def rank(self) -> int:
+        """r."""
+        return self.right.shape[1]
+
+
+@dataclass(frozen=True, eq=False)
+class LowRank:
+    """D, as sparse terms and possibly dense factors.
+
+    Attributes:
+        fan_in: m_{ℓ−1}.
+        fan_out: m_ℓ.
+        terms: Sparse ones, oldest first.
+        dense: What was recompressed, or None.
+    """
+
+    fan_in: int
+    fan_out: int
+    terms: tuple[OuterProducts, ...] = ()
+    dense: DenseFactors | None = None
+
+    @property
+    def rank(self) -> int:
+        """A bound on the rank of D: how many outer products it is held as."""
+        return self.sparse_rank + (self.dense.rank if self.dense else 0)
+
+    @property
+    def sparse_rank(self) -> int:
+        """The part of `rank` that sparse terms hold."""
+        return sum(term.rank for term in self.terms)
+
+    def with_term(self, term: OuterProducts) -> LowRank:
+        """D plus a term, merged with an earlier one of the same right factors: such updates do not raise the rank."""
+        for index, earlier in enumerate(self.terms):
+            if earlier.has_right_factors_of(term):
+                merged = (*self.terms[:index], earlier.plus(term), *self.terms[index + 1 :])
+                return LowRank(self.fan_in, self.fan_out, merged, self.dense)
+        return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
+
+    def apply(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        kernels: Kernels,
+        work: WorkMeter,
+        layer: int,
+    ) -> Float[torch.Tensor, "n fan_out"]:
+        """D h for sparse h: n·R·k for R sparse terms, and n·r·m for r dense ones.
+
+        Args:
+            support: Of h, over the inputs.
+            values: On it.
+            kernels: The sparse products.
+            work: Counts.
+            layer: ℓ, for the counts.
+        """
+        out = values.new_zeros(support.samples, self.fan_out)
+        if self.terms:
+            inputs = support.densify(values).T.contiguous()
+            inner = kernels.gather(self.stack.right, self.stack.right_values, inputs)  # ⟨right_j, h_i⟩, (R, n)
+            kernels.spread(self.stack.left, self.stack.left_values, inner, out)
+            products = support.samples * self.stack.entries
+            moved = tensor_bytes(inputs, inner, self.stack.right.units, self.stack.left.units)
+            work.count(layer, products, products * values.element_size() + moved)
+        if self.dense is not None:
+            inner = kernels.gather(support, values, self.dense.right)
+            out.addmm_(inner, self.dense.left.T)
+            products = (support.entries + support.samples * self.fan_out) * self.dense.rank
+            moved = support.entries * self.dense.rank * values.element_size()
+            work.count(layer, products, moved + tensor_bytes(inner, inner, self.dense.left, out))
+        return out
+
+    def cost(self, samples: int) -> int:
+        """Multiply-adds that D adds to an iteration: it is applied once, and once transposed."""
+        dense = (self.fan_in + self.fan_out) * self.dense.rank if self.dense is not None else 0
+        return 2 * samples * (sum(term.entries for term in self.terms) + dense)
+
+    @cached_property
+    def transposed(self) -> LowRank:
+        """Dᵀ."""
+        dense = None if self.dense is None else DenseFactors(self.dense.left, self.dense.right)
+        return LowRank(self.fan_out, self.fan_in, (self.stack.transposed,) if self.terms else (), dense)
+
+    @cached_property
+    def stack(self) -> OuterProducts:
+        """All sparse terms as one."""
+        if len(self.terms) == 1:
+            return self.terms[0]
+        right = _stacked([term.right for term in self.terms], self.fan_in)
+        left = _stacked([term.left for term in self.terms], self.fan_out)
+        return OuterProducts(
+            right, _joined(term.right_values for term in self.terms), left, _joined(t.left_values for t in self.terms)
+        )
+
+    def recompressed(self, tolerance: float, work: WorkMeter, layer: int) -> LowRank:
+        """The D of least rank within ‖D − D'‖_F ≤ tolerance·‖D‖_F, by two QR factorizations and a small SVD.
+
+        In float64, and linear in m: (m_ℓ + m_{ℓ−1})·R².
+
+        Args:
+            tolerance: Relative.
+            work: Counts.
+            layer: ℓ, for the counts.
+        """
+        if not self.terms and self.dense is None:
+            return self
+        right, left = self.factors()
+        dtype = self.terms[0].left_values.dtype if self.terms else self.dense.left.dtype  # type: ignore[union-attr]
+        q_right, r_right = torch.linalg.qr(right)
+        q_left, r_left = torch.linalg.qr(left)
+        u, sizes, vt = torch.linalg.svd(r_left @ r_right.T)
+        tails = sizes.square().flip(0).cumsum(0).flip(0).sqrt()  # Frobenius norm of what a truncation leaves out
+        rank = int((tails > tolerance * tails[0]).sum()) if tails.numel() else 0
+        work.count(layer, _qr_work(right) + _qr_work(left), 4 * tensor_bytes(right, left))
+        if rank == 0:
+            return LowRank(self.fan_in, self.fan_out)
+        root = sizes[:rank].sqrt()
+        new_right = (q_right @ vt[:rank].T * root).to(dtype)
+        new_left = (q_left @ u[:, :rank] * root).to(dtype)
+        work.count(layer, (self.fan_in + self.fan_out) * len(sizes) * rank, 2 * tensor_bytes(new_right, new_left))
+        return LowRank(self.fan_in, self.fan_out, (), DenseFactors(new_right, new_left))
+
+    def factors(self) -> tuple[Float[torch.Tensor, "fan_in R"], Float[torch.Tensor, "fan_out R"]]:
+        """Right and left factors of D written out, in float64: linear in m."""
+        rights, lefts = [], []
+        if self.terms:
+            rights.append(self.stack.right.densify(self.stack.right_values.double()).T)
+            lefts.append(self.stack.left.densify(self.stack.left_values.double()).T)
+        if self.dense is not None:
+            rights.append(self.dense.right.double())
+            lefts.append(self.dense.left.double())
+        return torch.cat(rights, dim=1), torch.cat(lefts, dim=1)
+
+    def materialize(self) -> tuple[Float[np.ndarray, "fan_in fan_out"], Float[np.ndarray, "fan_in fan_out"]]:
+        """Dᵀ in float64, and Σ_j |right_j| |left_j|ᵀ: for checking."""
+        if not self.terms and self.dense is None:
+            nothing = np.zeros((self.fan_in, self.fan_out))
+            return nothing, nothing.copy()
+        right, left = self.factors()
+        return (right @ left.T).cpu().numpy(), (right.abs() @ left.abs().T).cpu().numpy()
+
+
+def _stacked(supports: list[Support], width: int) -> Support:
+    counts = _joined(support.counts for support in supports)
+    offsets = offsets_of(counts)
+    sample = torch.repeat_interleave(torch.arange(len(counts), dtype=torch.int32, device=counts.device), counts)
+    return Support(offsets, sample, _joined(support.units for support in supports), width)
+
+
+def _joined(parts: Iterable[torch.Tensor]) -> torch.Tensor:
+    """One after the other."""
+    return torch.cat(list(parts))
+
+
+def _qr_work(factor: Float[torch.Tensor, "m R"]) -> int:
+    """Multiply-adds of a thin QR factorization that forms Q."""
+    rows, columns = factor.shape
+    return 2 * max(rows, columns) * min(rows, columns) ** 2
