@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -26,6 +26,9 @@ from reference.contract import METHODS, ArgumentError, Network, PhaseWork, StepR
 from reference.contract.arguments import array, number, one_of
 from reference.contract.shapes import Bool, Float, Int, Real
 
+if TYPE_CHECKING:
+    from impl.files import Origin
+
 
 class SparseNetwork:
     """The contract (reference.contract.Implementation) in time subquadratic in the widths.
@@ -38,6 +41,7 @@ class SparseNetwork:
         shell: Biases, readout and activation.
         weights: W_1 … W_L.
         initialization: Counted work and time of the construction.
+        origin: The base file that the weights refer to, or None.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class SparseNetwork:
     ):
         self.shell, self.weights = shell, list(weights)
         self.initialization = PhaseWork()
+        self.origin: Origin | None = None
         self._device, self._dtype = device, dtype
         self._dtype_name = str(dtype).removeprefix("torch.")
         self._kernels, self._solver, self._trained = kernels, solver, tuple(trained_layers)
@@ -241,7 +246,9 @@ class SparseNetwork:
     def fork(self) -> SparseNetwork:
         """Another network in the present state. Both share their bases, which neither writes from now on."""
         lazy = [weight.fork() for weight in self._lazy()]
-        return SparseNetwork(self.shell, lazy, self._device, self._dtype, self._kernels, self._solver, self._trained)
+        twin = SparseNetwork(self.shell, lazy, self._device, self._dtype, self._kernels, self._solver, self._trained)
+        twin.origin = self.origin
+        return twin
 
     def _maintain(self, plan: Callable[[LazyWeights, WorkMeter], WeightsUpdate]) -> PhaseWork:
         work = WorkMeter(self._device)
