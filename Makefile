@@ -1,17 +1,22 @@
-# Two commands on a fresh clone with Python ≥ 3.11 and make: `make test` and `make measure`.
+# On a fresh clone with Python ≥ 3.11 and make: `make test`, `make measure`, `make finetune`.
 
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: measure test check format clean
+.PHONY: measure test finetune check format clean
 
 measure: $(INSTALLED)
 	$(BIN)/python -m benchmarks measure
 
+finetune: $(INSTALLED)
+	$(BIN)/python -m impl.finetune
+
 test: check
 	$(BIN)/python -m pytest
 	$(BIN)/python -m properties --impl impl:factory
+	$(BIN)/python -m properties --impl 'impl:factory?weights=lazy&solver=cg'
+	$(BIN)/python -m properties --impl 'impl:factory?weights=lazy&maintenance=keep&solver=sketched-cg'
 	$(BIN)/python -m properties --impl reference:factory
 	$(BIN)/asv check -E existing:same
 

@@ -7,12 +7,16 @@ import sys
 import time
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 
 from impl.construction import factory
 from impl.initialization import initial_network
 from impl.kernels import KERNELS
-from reference.contract import ACTIVATIONS, METHODS, Activation, SolveError, load_problem
+from impl.loss import LOSSES_BY_NAME
+from impl.solvers import SOLVERS
+from impl.weights import MAINTENANCE, WEIGHTS
+from reference.contract import ACTIVATIONS, LOSSES, METHODS, Activation, SolveError, load_problem
 from reference.contract.command_line import add_machine_options, add_problem_options, real, run, whole
 from reference.contract.network import HIGHEST_B, LOWEST_B
 
@@ -25,11 +29,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     group = parser.add_argument_group("training")
     group.add_argument("--width", type=whole(1), default=8192, metavar="M", help="m, default: %(default)s")
     group.add_argument("--iterations", type=whole(1), default=10, metavar="T", help="default: %(default)s")
+    group.add_argument(
+        "--batch", type=whole(1), default=None, metavar="N", help="of an iteration, default: all samples"
+    )
+    group.add_argument("--loss", choices=LOSSES, default="squared", help="default: %(default)s")
     group.add_argument("--method", choices=METHODS, default="gauss_newton", help="default: %(default)s")
     group.add_argument("--learning-rate", type=real(0.0), default=1.0, help="default: %(default)s")
     group.add_argument("--damping", type=real(0.0), default=1e-6, help="default: %(default)s")
     group.add_argument("--activation", choices=ACTIVATIONS, default="shifted_relu", help="default: %(default)s")
     group.add_argument("--b", type=real(LOWEST_B, HIGHEST_B), default=None, help="default: √(0.4·ln m)")
+    group.add_argument("--weights", choices=WEIGHTS, default="eager", help="default: %(default)s")
+    group.add_argument(
+        "--maintenance", choices=list(MAINTENANCE), default="fold", help="of lazy weights; default: fold"
+    )
+    group.add_argument("--solver", choices=list(SOLVERS), default="cholesky", help="default: %(default)s")
     group.add_argument("--kernels", choices=KERNELS, default="auto", help="default: %(default)s")
     return run(parser, _train, argv)
 
@@ -46,7 +59,15 @@ def _train(options: argparse.Namespace) -> int:
         getattr(torch, options.dtype),
         options.seed,
     )
-    implementation = factory(network, device=options.device, dtype=options.dtype, kernels=options.kernels)
+    implementation = factory(
+        network,
+        device=options.device,
+        dtype=options.dtype,
+        weights=options.weights,
+        maintenance=options.maintenance,
+        solver=options.solver,
+        kernels=options.kernels,
+    )
     del network  # half of the memory
     print(
         f"{problem.name}: n = {options.samples}, d = {problem.X.shape[1]}; m = {options.width}, L = {options.depth}, "
@@ -54,13 +75,16 @@ def _train(options: argparse.Namespace) -> int:
         f"{implementation.initialization.seconds:.2f} s\n"
         f"{'iteration':>9} {'loss':>12} {'active units a layer (mean)':>28} {'dead samples':>13} {'time':>10}"
     )
+    batches = np.array_split(np.arange(options.samples), -(-options.samples // (options.batch or options.samples)))
     for iteration in range(options.iterations):
+        batch = batches[iteration % len(batches)]
         begin = time.perf_counter()
         try:
             report = implementation.step(
-                problem.X,
-                problem.y,
+                problem.X[batch],
+                problem.y[batch],
                 method=options.method,
+                loss=options.loss,
                 learning_rate=options.learning_rate,
                 damping=options.damping,
             )
@@ -74,7 +98,8 @@ def _train(options: argparse.Namespace) -> int:
             *report.notes,
             flush=True,
         )
-    loss = 0.5 * float(((implementation.forward(problem.X) - problem.y) ** 2).sum())
+    outputs = torch.tensor(implementation.forward(problem.X))
+    loss = LOSSES_BY_NAME[options.loss].value(outputs, torch.tensor(problem.y))
     print(f"{'end':>9} {loss:12.4e}")
     return 0
 

@@ -1,6 +1,6 @@
 """The Hessian of a loss with respect to the outputs, by a root: H = B Bᵀ, block by block (section 3 of the method).
 
-With r = B s + t, t outside the range of H, the Gauss–Newton coefficients (H G + λI)⁻¹ r are
+With r = B s + t, t outside the range of H to rounding, the Gauss–Newton coefficients (H G + λI)⁻¹ r are
 
     q = B a + t/λ,        (Bᵀ G B + λI) a = s − Bᵀ G t/λ
 
@@ -73,9 +73,13 @@ class DiagonalCurvature:
 class BlockCurvature:
     """See Curvature. H has blocks of c × c, and so has B."""
 
-    def __init__(self, root: Float[torch.Tensor, "n c c"], whitened: Float[torch.Tensor, "n c"]):
-        self._root, self.whitened = root, whitened
-        self.rest: torch.Tensor | None = None
+    def __init__(
+        self,
+        root: Float[torch.Tensor, "n c c"],
+        whitened: Float[torch.Tensor, "n c"],
+        rest: Float[torch.Tensor, "n c"] | None,
+    ):
+        self._root, self.whitened, self.rest = root, whitened, rest
 
     def times_root(self, rows: Float[torch.Tensor, "rows nc"]) -> Float[torch.Tensor, "rows nc"]:
         """See Curvature."""

@@ -15,6 +15,10 @@ from reference.contract.shapes import Float
 # Beyond this logit e^(f/2) or its reciprocal would leave the range of float64.
 LARGEST_LOGIT = 600.0
 
+# Less curvature than this is none beside the others' to rounding. Whitening by it would let a single output that is
+# confidently wrong outweigh all others in the right-hand side, and an iterative solver would stop before it saw them.
+LEAST_CURVATURE = torch.finfo(torch.float64).eps
+
 
 class Loss(Protocol):
     """A loss as Gauss–Newton needs it."""
@@ -87,9 +91,11 @@ class LogisticLoss:
 
     def curvature(self, outputs: Float[torch.Tensor, "n c"], y: Float[torch.Tensor, "n c"]) -> Curvature:
         """See Loss. √(σ(f)·σ(−f)) = 1 / (2 cosh(f/2)), and r over it is −y·e^(−y f/2)."""
-        y = y.double()
+        r, y = self.gradient(outputs, y), y.double()
         half = (y * outputs.double()).clamp(-LARGEST_LOGIT, LARGEST_LOGIT) / 2
-        return DiagonalCurvature(0.5 / torch.cosh(half), -y * torch.exp(-half), None)
+        flat = torch.exp(2 * half) < LEAST_CURVATURE
+        whitened = torch.where(flat, 0.0, -y * torch.exp(-half))
+        return DiagonalCurvature(0.5 / torch.cosh(half), whitened, torch.where(flat, r, 0.0))
 
 
 class SoftmaxCrossEntropyLoss:
@@ -109,8 +115,10 @@ class SoftmaxCrossEntropyLoss:
         """See Loss. With p the probabilities, diag(p) − p pᵀ = B Bᵀ for B = diag(√p) − p √pᵀ, and B (r/√p) = r."""
         p = torch.log_softmax(outputs.double(), dim=1).clamp(min=-LARGEST_LOGIT).exp()
         root = p.sqrt()
-        whitened = (p - y.double()) / root
-        return BlockCurvature(torch.diag_embed(root) - p[:, :, None] * root[:, None, :], whitened)
+        r = p - y.double()
+        flat = (p * y.double()).sum(dim=1, keepdim=True) < LEAST_CURVATURE
+        whitened, rest = torch.where(flat, 0.0, r / root), torch.where(flat, r, 0.0)
+        return BlockCurvature(torch.diag_embed(root) - p[:, :, None] * root[:, None, :], whitened, rest)
 
 
 LOSSES_BY_NAME: dict[str, Loss] = {

@@ -96,11 +96,8 @@ class FineTuning:
         for index, base in enumerate(bases):
             if not math.isfinite(base.magnitude):
                 raise file.container.refusal(f"finite values in {table_name(index + 1)!r}", "others")
-            weight = LazyWeights(index + 1, base, machine.kernels, self.maintenance)
-            if low_ranks is not None:
-                magnitude = base.magnitude + _bound(low_ranks[index])
-                weight.state = replace(weight.state, low_rank=low_ranks[index], magnitude=magnitude)
-            weights.append(weight)
+            low_rank = None if low_ranks is None else low_ranks[index]
+            weights.append(LazyWeights(index + 1, base, machine.kernels, self.maintenance, low_rank))
         built = SparseNetwork(file.shell, weights, machine.device, machine.dtype, machine.kernels, self.solver, layers)
         built.origin = Origin(file.container.path, file.sha256, bases)
         built.initialization = PhaseWork(
@@ -108,15 +105,3 @@ class FineTuning:
             time.perf_counter() - begin,
         )
         return built
-
-
-def _bound(low_rank: LowRank) -> float:
-    """On |D|, from its largest factors."""
-    factors = [(term.rank, term.right_values, term.left_values) for term in low_rank.terms]
-    if low_rank.dense is not None:
-        factors.append((low_rank.dense.rank, low_rank.dense.right, low_rank.dense.left))
-    return sum(
-        rank * float(right.abs().max()) * float(left.abs().max())
-        for rank, right, left in factors
-        if right.numel() and left.numel()
-    )

@@ -17,7 +17,13 @@ __all__ = [
 
 #: By name, with their default options.
 SOLVERS: dict[str, Solver] = {
-    solver.name: solver for solver in (CholeskySolver(), ConjugateGradientSolver(), SketchedConjugateGradientSolver())
+    solver.name: solver
+    for solver in (
+        CholeskySolver(),
+        ConjugateGradientSolver(),
+        SketchedConjugateGradientSolver(),
+        SketchedConjugateGradientSolver(sketch="tensor_sketch"),
+    )
 }
 
 

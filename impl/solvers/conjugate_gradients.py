@@ -68,7 +68,7 @@ class SketchedConjugateGradientSolver:
         max_iterations: The most iterations; None stands for 2 n·c + 100.
         on_miss: As for ConjugateGradientSolver.
         sketch: "tensor_srht" or "tensor_sketch".
-        rows: s; None stands for 8 n·c, or for the size of the smallest layer where that is less.
+        rows: s, at most the size of the smallest trained layer; None stands for 8 n·c, or that size where it is less.
         seed: Draws the sketch, the same at every step.
     """
 
@@ -82,7 +82,7 @@ class SketchedConjugateGradientSolver:
     @property
     def name(self) -> str:
         """See Solver."""
-        return "sketched-cg"
+        return "sketched-cg" if self.sketch == "tensor_srht" else "sketched-cg-tensor-sketch"
 
     def __post_init__(self) -> None:
         check_options(self.tolerance, self.max_iterations, self.on_miss)
@@ -93,7 +93,8 @@ class SketchedConjugateGradientSolver:
 
     def solve(self, system: System, right: Float[torch.Tensor, " nc"], work: WorkMeter) -> Solution:
         """See Solver."""
-        rows = min(8 * system.rows, system.smallest_layer) if self.rows is None else self.rows
+        most = system.smallest_layer
+        rows = min(8 * system.rows, most) if self.rows is None else whole_number("rows", self.rows, 1, most)
         sketches = {
             layer: SKETCHES[self.sketch](rows, *widths, seed=self.seed + layer, device=right.device)
             for layer, widths in system.layer_widths().items()
@@ -121,12 +122,13 @@ def check_options(tolerance: float, max_iterations: int | None, on_miss: str) ->
 
 @dataclass(frozen=True)
 class _Run:
-    """Where conjugate gradients ended."""
+    """Where conjugate gradients ended; `stuck` where what is left of the right-hand side lies where A vanishes."""
 
     values: Float[torch.Tensor, " nc"]
     iterations: int
     backward_error: float
     condition: float
+    stuck: bool
 
 
 def _iterate(
@@ -140,23 +142,26 @@ def _iterate(
     x = torch.zeros_like(right)
     steps: list[float] = []  # α and β of the first descent: the Lanczos matrix of the preconditioned system
     ratios: list[float] = []
-    iterations, error = 0, backward_error(system, x, right)
+    iterations, error, stuck = 0, backward_error(system, x, right), False
+    size = float(torch.linalg.vector_norm(right))
+    least = system.rows * torch.finfo(right.dtype).eps * system.norm  # what counts as zero, as for CholeskySolver
     for restart in range(RESTARTS):
         if error <= tolerance or iterations >= most:
             break
-        residual = right - system.product(x)
+        residual, stuck = right - system.product(x), False
         direction = preconditioned = preconditioner.apply(residual, work)
         energy = float(residual @ preconditioned)
-        size = float(torch.linalg.vector_norm(right))
         while iterations < most and energy > 0.0:
             image = system.product(direction)
             curvature = float(direction @ image)
-            if not curvature > 0.0:  # a direction in which A vanishes to rounding
+            if not curvature > least * float(direction @ direction):
+                # To go on would let x grow until any residual is small beside it.
+                stuck = float(torch.linalg.vector_norm(residual)) > tolerance * size
                 break
             alpha = energy / curvature
             x = x + alpha * direction
             residual = residual - alpha * image
-            work.count(0, 5 * len(x), 10 * tensor_bytes(x))
+            work.count(0, 6 * len(x), 11 * tensor_bytes(x))
             iterations += 1
             preconditioned = preconditioner.apply(residual, work)
             energy, beta = float(residual @ preconditioned), float(residual @ preconditioned) / energy
@@ -168,7 +173,7 @@ def _iterate(
             if float(torch.linalg.vector_norm(residual)) <= 0.5 * tolerance * size:
                 break
         error = backward_error(system, x, right)
-    return _Run(x, iterations, error, _condition(steps, ratios))
+    return _Run(x, iterations, error, _condition(steps, ratios), stuck)
 
 
 def _condition(steps: list[float], ratios: list[float]) -> float:
@@ -199,9 +204,11 @@ def _judged(
     right: Float[torch.Tensor, " nc"],
     work: WorkMeter,
 ) -> Solution:
-    if run.backward_error <= report.tolerance:
+    if run.backward_error <= report.tolerance and not run.stuck:
         return Solution(run.values, name, report)
     why = f"backward error {run.backward_error:.1e} after {run.iterations} iterations"
+    if run.stuck:
+        why += ", and the rest of the right-hand side where the matrix is singular to rounding"
     return _missed(why, report, name, on_miss, system, right, work)
 
 

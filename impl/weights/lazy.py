@@ -66,7 +66,8 @@ class LazyWeights:
         low_rank: LowRank | None = None,
     ):
         self._layer, self._kernels, self._maintenance = layer, kernels, maintenance
-        self.state = LazyState(base, base.version, low_rank or LowRank(*base.table.shape), base.magnitude)
+        low_rank = low_rank or LowRank(*base.table.shape)
+        self.state = LazyState(base, base.version, low_rank, base.magnitude + low_rank.magnitude)
 
     @property
     def table(self) -> Float[torch.Tensor, "fan_in fan_out"]:

@@ -117,6 +117,18 @@ class LowRank:
         """The part of `rank` that sparse terms hold."""
         return sum(term.rank for term in self.terms)
 
+    @property
+    def magnitude(self) -> float:
+        """A bound on |D|, from its largest factors."""
+        factors = [(term.rank, term.right_values, term.left_values) for term in self.terms]
+        if self.dense is not None:
+            factors.append((self.dense.rank, self.dense.right, self.dense.left))
+        return sum(
+            rank * float(right.abs().max()) * float(left.abs().max())
+            for rank, right, left in factors
+            if right.numel() and left.numel()
+        )
+
     def with_term(self, term: OuterProducts) -> LowRank:
         """D plus a term, merged with an earlier one of the same right factors: such updates do not raise the rank."""
         for index, earlier in enumerate(self.terms):

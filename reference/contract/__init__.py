@@ -13,7 +13,7 @@ from reference.contract.implementation import (
     load_factory,
 )
 from reference.contract.network import ACTIVATIONS, Activation, Network
-from reference.contract.problem import DATA, Problem, load_problem
+from reference.contract.problem import DATA, Classes, Problem, load_digit_classes, load_problem
 from reference.contract.report import PHASES, LayerWork, PhaseWork, SolveReport, StepReport
 from reference.contract.targets import LOSSES, targets
 
@@ -28,6 +28,7 @@ __all__ = [
     "Activation",
     "ArgumentError",
     "Capabilities",
+    "Classes",
     "Factory",
     "Implementation",
     "LayerWork",
@@ -40,6 +41,7 @@ __all__ = [
     "Summands",
     "capabilities_of",
     "configured",
+    "load_digit_classes",
     "load_factory",
     "load_problem",
     "targets",

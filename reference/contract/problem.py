@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from reference.contract.arguments import ArgumentError, affordable, one_of, whole_number
-from reference.contract.shapes import Float
+from reference.contract.shapes import Bool, Float, Int
 
 DATA = ("digits", "diabetes", "synthetic")
 
@@ -55,16 +56,52 @@ def load_problem(name: str, samples: int, *, seed: int = 0, dimension: int = 64)
     return Problem(name, _unit_rows(features - features.mean(axis=0))[chosen], target[chosen, None])
 
 
+@dataclass(frozen=True)
+class Classes:
+    """Samples of several classes.
+
+    Attributes:
+        X: Samples (n, d), features centred, rows of unit norm.
+        labels: Numbers of their classes, (n,).
+    """
+
+    X: Float[np.ndarray, "n d"]
+    labels: Int[np.ndarray, " n"]
+
+    def only(self, chosen: Bool[np.ndarray, " n"]) -> Classes:
+        """The samples where `chosen` is true."""
+        return Classes(self.X[chosen], self.labels[chosen])
+
+
+def load_digit_classes() -> Classes:
+    """All 1797 handwritten digits with their ten classes.
+
+    Raises:
+        ModuleNotFoundError: where scikit-learn, which carries the data, is not installed.
+    """
+    features, labels = _digits()
+    return Classes(_unit_rows(features - features.mean(axis=0)), labels)
+
+
 def _bundled(name: str) -> tuple[np.ndarray, np.ndarray]:
+    if name == "digits":
+        features, labels = _digits()
+        return features, np.where(labels % 2 == 0, 1.0, -1.0)
+    features, target = _datasets(name).load_diabetes(return_X_y=True)
+    return features, (target - target.mean()) / target.std()
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    features, labels = _datasets("digits").load_digits(return_X_y=True)
+    return features, labels
+
+
+def _datasets(name: str) -> Any:
     try:
         from sklearn import datasets  # slow to import, and only needed here
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError(f"the {name} data come with scikit-learn: pip install '.[bench]'") from error
-    if name == "digits":
-        features, label = datasets.load_digits(return_X_y=True)
-        return features, np.where(label % 2 == 0, 1.0, -1.0)
-    features, target = datasets.load_diabetes(return_X_y=True)
-    return features, (target - target.mean()) / target.std()
+    return datasets
 
 
 def _unit_rows(X: np.ndarray) -> np.ndarray:

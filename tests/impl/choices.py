@@ -20,7 +20,7 @@ WEIGHTS = {
     "lazy, folding": {"weights": "lazy"},
     "lazy, keeping": {"weights": "lazy", "maintenance": "keep"},
 }
-SOLVERS = ("cholesky", "cg", "sketched-cg")
+SOLVERS = ("cholesky", "cg", "sketched-cg", "sketched-cg-tensor-sketch")
 
 # What a combination has a part in, with the number of random cases. The other properties see one choice at a time; they
 # are run over whole configurations by `make test`.
