@@ -36,6 +36,11 @@ class Support:
         offsets = offsets_of(torch.bincount(sample, minlength=samples))
         return cls(offsets, sample.to(torch.int32), (positions % width).to(torch.int32), width)
 
+    @classmethod
+    def full(cls, samples: int, width: int, device: torch.device) -> Support:
+        """All units for every sample."""
+        return cls.of_positions(torch.arange(samples * width, device=device), samples, width)
+
     @property
     def samples(self) -> int:
         """n."""

@@ -144,8 +144,11 @@ def _unsigned(indices: torch.Tensor) -> np.ndarray:
 
 def _use_threads(work: int) -> int:
     """Sets as many threads as torch uses, or one for little work, and returns their number."""
-    threads = min(torch.get_num_threads(), MOST_THREADS) if work >= LEAST_PARALLEL_WORK else 1
+    allowed = torch.get_num_threads()
+    threads = min(allowed, MOST_THREADS) if work >= LEAST_PARALLEL_WORK else 1
     numba.set_num_threads(threads)
+    if torch.get_num_threads() != allowed:  # numba starts its threads at the first call, and sets OpenMP's number
+        torch.set_num_threads(allowed)
     return threads
 
 

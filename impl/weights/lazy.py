@@ -108,10 +108,7 @@ class LazyWeights:
             pairs * self.table.element_size() + tensor_bytes(rows.units, columns.units, values, out),
         )
         if self.rank:
-            transposed = self.state.low_rank.transposed
-            sample, units = rows.sample_of_entry.long(), rows.units.long()
-            for output, value in enumerate(values):
-                out[output] -= transposed.apply(columns, value, self._kernels, work, self._layer)[sample, units]
+            out -= self.state.low_rank.apply_transpose(rows, columns, values, self._kernels, work, self._layer)
         return out
 
     def plan_update(

@@ -19,6 +19,9 @@ from impl.support import Support, offsets_of
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
 
+# Bytes of a dense table of left factors that is alive at a time; more outputs go through it in groups.
+GROUP_BYTES = 4 << 20
+
 
 @dataclass(frozen=True, eq=False)
 class OuterProducts:
@@ -66,11 +69,6 @@ class OuterProducts:
         values[place[: self.left.entries]] = self.left_values
         values[place[self.left.entries :]] += other.left_values  # a position occurs once in each
         return OuterProducts(self.right, self.right_values, Support.of_positions(union, self.rank, width), values)
-
-    @property
-    def transposed(self) -> OuterProducts:
-        """Σ_j right_j left_jᵀ."""
-        return OuterProducts(self.left, self.left_values, self.right, self.right_values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -170,16 +168,52 @@ class LowRank:
             work.count(layer, products, moved + tensor_bytes(inner, inner, self.dense.left, out))
         return out
 
+    def apply_transpose(
+        self,
+        rows: Support,
+        columns: Support,
+        values: Float[torch.Tensor, "c column_entries"],
+        kernels: Kernels,
+        work: WorkMeter,
+        layer: int,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """Dᵀ g for sparse g, at the inputs named by `rows` only: c·n·R·k for R sparse terms, c·n·r·k for r dense ones.
+
+        Args:
+            rows: Over the m_{ℓ−1} inputs.
+            columns: Of g, over the m_ℓ units.
+            values: On it.
+            kernels: The sparse products.
+            work: Counts.
+            layer: ℓ, for the counts.
+        """
+        outputs, samples = values.shape[0], columns.samples
+        out = values.new_zeros(outputs, rows.entries)
+        if self.terms:
+            sample, units = rows.sample_of_entry.long(), rows.units.long()
+            group = max(1, GROUP_BYTES // (samples * max(self.fan_in, self.fan_out) * values.element_size()))
+            for begin in range(0, outputs, group):
+                some = values[begin : begin + group]
+                inputs = columns.densify(some).view(-1, self.fan_out).T.contiguous()  # (m_ℓ, n·group)
+                inner = kernels.gather(self.stack.left, self.stack.left_values, inputs)
+                spread = values.new_zeros(samples * len(some), self.fan_in)
+                kernels.spread(self.stack.right, self.stack.right_values, inner, spread)
+                out[begin : begin + group] = spread.view(samples, len(some), self.fan_in)[sample, :, units].T
+                work.count(layer, 0, tensor_bytes(inputs, inner, spread))
+            products = outputs * samples * self.stack.entries
+            work.count(layer, products, products * values.element_size())
+        if self.dense is not None:
+            inner = torch.stack([kernels.gather(columns, value, self.dense.left) for value in values])
+            everywhere = Support.full(samples, self.dense.rank, values.device)
+            out += kernels.gather_restricted(rows, everywhere, inner.view(outputs, -1), self.dense.right)
+            products = outputs * (columns.entries + rows.entries) * self.dense.rank
+            work.count(layer, products, products * values.element_size() + 2 * tensor_bytes(inner))
+        return out
+
     def cost(self, samples: int) -> int:
         """Multiply-adds that D adds to an iteration: it is applied once, and once transposed."""
         dense = (self.fan_in + self.fan_out) * self.dense.rank if self.dense is not None else 0
         return 2 * samples * (sum(term.entries for term in self.terms) + dense)
-
-    @cached_property
-    def transposed(self) -> LowRank:
-        """Dᵀ."""
-        dense = None if self.dense is None else DenseFactors(self.dense.left, self.dense.right)
-        return LowRank(self.fan_out, self.fan_in, (self.stack.transposed,) if self.terms else (), dense)
 
     @cached_property
     def stack(self) -> OuterProducts:
