@@ -1,4 +1,4 @@
-"""`python -m benchmarks measure`: how the cost of an iteration scales with the width."""
+"""`python -m benchmarks measure` and `choices`: how the cost of an iteration scales, and which choice wins where."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.commands import measure
+from benchmarks.commands import choices, measure
 from reference.contract.command_line import run
 
-COMMANDS = {"measure": measure}
+COMMANDS = {"measure": measure, "choices": choices}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

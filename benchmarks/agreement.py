@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from benchmarks.contestant import DENSE
 from benchmarks.sweep import Measurement
+from reference.contract.shapes import Float
 
 UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far an implementation's losses are from the dense ones, at one width.
+    """How far an implementation's losses are from those of the one it is held against, at one width.
 
     Attributes:
         deviation: The largest deviation over the steps, in units of its tolerance: agreement means at most 1.
@@ -34,21 +36,40 @@ class Agreement:
 
 
 def agreement(measurement: Measurement, name: str, m: int) -> Agreement:
-    """Compares ‖r‖ = √(2·loss) of every step, with the dense rival's from the same initial weights.
+    """Compares the losses of every step with the dense rival's."""
+    plan = measurement.plan
+    ours, dense = (measurement.records[who, m].losses for who in (name, DENSE))
+    return losses_agree(ours, dense, plan.problem.y, m=m, depth=plan.depth, dtype=plan.dtype)
+
+
+def losses_agree(
+    losses: Sequence[float],
+    expected: Sequence[float],
+    y: Float[np.ndarray, "n 1"],
+    *,
+    m: int,
+    depth: int,
+    dtype: str,
+) -> Agreement:
+    """Compares ‖r‖ = √(2·loss) of every step, with another implementation's from the same initial weights.
 
     The tolerance at step t, relative to ‖y‖ + ‖r‖, is (t + 1)·2^(L+2)·√m·u, with u the unit roundoff. Sums of m
     rounded products are off by about √m·u; a layer passes a relative error on with a factor below 2 (the norm map
     of the shifted ReLU has slope 3.6 for squares, reference/README.md, section 1), forward as well as
     backward, where the Gauss-Newton solve meets both; the weights carry the errors of all t steps before. A forgotten
     layer or a wrong sign changes ‖r‖ by tens of percent within a step or two.
+
+    Args:
+        losses: Of the one in question, step by step.
+        expected: Of the other.
+        y: Targets.
+        m: The width of all layers.
+        depth: L.
+        dtype: In which both compute.
     """
-    plan = measurement.plan
-    ours, dense = (
-        np.sqrt(2.0 * np.asarray(measurement.records[who, m].losses, dtype=np.float64)) for who in (name, DENSE)
-    )
-    unit = UNIT_ROUNDOFF[plan.dtype] * 2.0 ** (plan.depth + 2) * math.sqrt(m)
-    scale = float(np.linalg.norm(plan.problem.y)) + dense
-    tolerance = np.arange(1, len(dense) + 1) * unit * scale
-    deviation = np.nan_to_num(np.abs(ours - dense) / tolerance, nan=math.inf)
+    ours, theirs = (np.sqrt(2.0 * np.asarray(values, dtype=np.float64)) for values in (losses, expected))
+    unit = UNIT_ROUNDOFF[dtype] * 2.0 ** (depth + 2) * math.sqrt(m)
+    tolerance = np.arange(1, len(theirs) + 1) * unit * (float(np.linalg.norm(y)) + theirs)
+    deviation = np.nan_to_num(np.abs(ours - theirs) / tolerance, nan=math.inf)
     worst = int(deviation.argmax())
     return Agreement(float(deviation[worst]), worst, float(tolerance[-1]))

@@ -18,7 +18,7 @@ class Contestant:
 
     Attributes:
         name: In tables and files.
-        source: "package.module:factory".
+        source: "package.module:factory", with options if there are any.
         factory: The factory itself.
     """
 
@@ -31,7 +31,7 @@ def load_contestants(impls: Sequence[str], *, dtype: str) -> list[Contestant]:
     """The dense rival, then the given implementations.
 
     Args:
-        impls: "name=package.module:factory", or "package.module:factory" alone, which is then its own name.
+        impls: As load_contestant takes them.
         dtype: In which they will compute.
 
     Raises:
@@ -40,14 +40,29 @@ def load_contestants(impls: Sequence[str], *, dtype: str) -> list[Contestant]:
     """
     contestants = [Contestant(DENSE, DENSE_FACTORY, load_factory(DENSE_FACTORY))]
     for impl in impls:
-        name, equals, source = impl.partition("=")
-        if not equals:
-            name, source = impl.removesuffix(":factory"), impl
-        if not name or any(name == other.name for other in contestants):
+        contestant = load_contestant(impl, dtype=dtype)
+        if not contestant.name or any(contestant.name == other.name for other in contestants):
             raise ArgumentError("impl", f"a name of its own (taken: {', '.join(c.name for c in contestants)})", impl)
-        contestant = Contestant(name, source, load_factory(source))
-        can = capabilities_of(contestant.factory)
-        if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
-            raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
         contestants.append(contestant)
     return contestants
+
+
+def load_contestant(impl: str, *, dtype: str) -> Contestant:
+    """An implementation by what is written for it.
+
+    Args:
+        impl: "name=package.module:factory", or "package.module:factory" alone, which is then its own name. Options of
+            the factory may follow either, as in "lazy=impl:factory?weights=lazy&maintenance=keep".
+        dtype: In which it will compute.
+
+    Raises:
+        ArgumentError: for what cannot be imported, or declares that it cannot take Gauss-Newton steps in this dtype.
+    """
+    name, equals, source = impl.partition("=")
+    if not equals or ":" in name:  # an "=" after the ":" belongs to an option
+        name, source = impl.removesuffix(":factory"), impl
+    contestant = Contestant(name, source, load_factory(source))
+    can = capabilities_of(contestant.factory)
+    if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
+        raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
+    return contestant

@@ -53,7 +53,7 @@ def write(document: dict[str, Any], measurement: Measurement, folder: Path) -> l
     }
     paths = [folder / name for name in contents]
     for path, content in zip(paths, contents.values(), strict=True):
-        _write_atomically(path, content)
+        write_atomically(path, content)
     return paths
 
 
@@ -71,7 +71,8 @@ def _raw_samples(measurement: Measurement) -> str:
     return text.getvalue()
 
 
-def _write_atomically(path: Path, content: bytes) -> None:
+def write_atomically(path: Path, content: bytes) -> None:
+    """Writes a file as a whole or not at all."""
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(descriptor, "wb") as file:

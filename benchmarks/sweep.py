@@ -165,9 +165,9 @@ def _initialize(
         for contestant in turns:
             point = contestant.name, m
             built.pop(point, None)  # at most one copy of each is alive
-            begin = _now(plan.device)
+            begin = now(plan.device)
             implementation = contestant.factory(network, device=plan.device, dtype=plan.dtype)
-            measurement.records[point].seconds["initialization"].append(_now(plan.device) - begin)
+            measurement.records[point].seconds["initialization"].append(now(plan.device) - begin)
             built[point] = implementation
         for contestant in contestants:
             point = contestant.name, m
@@ -185,9 +185,9 @@ def _visit(plan: Plan, implementation: Implementation) -> tuple[float, StepRepor
     gc.disable()
     try:
         first = _step(plan, implementation)
-        begin = _now(plan.device)
+        begin = now(plan.device)
         second = _step(plan, implementation)
-        return _now(plan.device) - begin, first, second
+        return now(plan.device) - begin, first, second
     finally:
         if enabled:
             gc.enable()
@@ -210,7 +210,8 @@ def _step(plan: Plan, implementation: Implementation) -> StepReport:
     )
 
 
-def _now(device: str) -> float:
+def now(device: str) -> float:
+    """The clock's time in seconds, when the device has done what it was given."""
     if torch.device(device).type == "cuda":
         torch.cuda.synchronize(device)
     return time.perf_counter()

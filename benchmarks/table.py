@@ -107,8 +107,18 @@ def _remarks(document: dict[str, Any]) -> list[str]:
         f"{problem['dtype']}, Gauss–Newton, learning rate {problem['learning_rate']:g}, {problem['rounds']} rounds"
         + (f" of {problem['rounds_asked_for']} (interrupted)" if problem["interrupted"] else "")
     )
+    lines.append(conditions(environment))
+    return lines
+
+
+def conditions(environment: dict[str, Any]) -> str:
+    """The conditions of a measurement in one line.
+
+    Args:
+        environment: From benchmarks.environment.
+    """
     commit = "no commit" if environment["commit"] is None else environment["commit"][:12]
-    lines.append(
+    return (
         f"conditions: {environment['cpu']}, {environment['device']}, {environment['threads']} threads, torch "
         f"{environment['torch']} ({environment['blas']}), {commit}{', dirty' if environment['dirty'] else ''}"
         + (
@@ -117,7 +127,6 @@ def _remarks(document: dict[str, Any]) -> list[str]:
             else f", load {environment['load']:.1f} on {environment['cores']} cores at the start"
         )
     )
-    return lines
 
 
 def _number(value: float | None) -> str:

@@ -40,10 +40,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 1 if the base file was changed."""
     parser = argparse.ArgumentParser(prog="python -m impl.finetune", description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=whole(1), default=4096, metavar="M", help="m, default: %(default)s")
-    parser.add_argument("--pretraining-epochs", type=whole(1), default=8, metavar="E", help="default: %(default)s")
-    parser.add_argument("--epochs", type=whole(1), default=4, metavar="E", help="default: %(default)s")
+    parser.add_argument("--pretraining-epochs", type=whole(1), default=2, metavar="E", help="default: %(default)s")
+    parser.add_argument("--epochs", type=whole(1), default=3, metavar="E", help="default: %(default)s")
     parser.add_argument("--batch", type=whole(1), default=32, metavar="N", help="n, default: %(default)s")
-    parser.add_argument("--damping", type=real(0.0), default=100.0, help="λ, default: %(default)s")
+    parser.add_argument("--damping", type=real(0.0), default=50.0, help="λ, default: %(default)s")
     parser.add_argument(
         "--tolerance", type=real(0.0, 1.0), default=1e-2, help="of recompressions; default: %(default)s"
     )

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from benchmarks.analysis import analyse
+from benchmarks.commands.terminal import INTERRUPTED, listed, output_console, progress_bar, usable_device
 from benchmarks.contestant import OURS, load_contestants
 from benchmarks.environment import environment
 from benchmarks.results import check_folder, write
@@ -22,8 +20,6 @@ from reference.contract import ArgumentError, SolveError, load_problem
 from reference.contract.command_line import add_machine_options, add_problem_options, real, whole
 
 WIDTHS = (512, 724, 1024, 1448, 2048, 2896, 4096, 5792, 8192)
-INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
-PIPE_COLUMNS = 140
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -33,7 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("sweep")
     group.add_argument(
         "--widths",
-        type=_widths,
+        type=listed(whole(1)),
         nargs="+",
         default=(WIDTHS,),
         metavar="M,M,…",
@@ -71,12 +67,12 @@ def main(options: argparse.Namespace) -> int:
         rounds=options.rounds,
         learning_rate=options.learning_rate,
         seed=options.seed,
-        device=_device(options.device),
+        device=usable_device(options.device),
         dtype=options.dtype,
     )
     conditions = environment(plan.device)
     try:
-        with _progress() as progress:
+        with progress_bar() as progress:
             measurement = sweep(plan, contestants, progress)
     except KeyboardInterrupt:
         print("interrupted before the first round was complete: nothing to report", file=sys.stderr)
@@ -86,10 +82,7 @@ def main(options: argparse.Namespace) -> int:
         return 1
     document = analyse(measurement, contestants, conditions)
     paths = write(document, measurement, folder)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=PIPE_COLUMNS)
-    print_tables(document, console)
+    print_tables(document, output_console())
     print("written: " + ", ".join(map(str, paths)))
     if measurement.interrupted:
         return INTERRUPTED
@@ -97,39 +90,8 @@ def main(options: argparse.Namespace) -> int:
     return 0 if all(point["agreement"]["agrees"] for point in points) else 1
 
 
-def _widths(text: str) -> tuple[int, ...]:
-    return tuple(whole(1)(part.strip()) for part in text.removesuffix(",").split(","))
-
-
 def _distinct(groups: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
     widths = tuple(sorted({m for group in groups for m in group}))
     if len(widths) < FEWEST_WIDTHS:
         raise ArgumentError("--widths", f"at least {FEWEST_WIDTHS} distinct widths", ", ".join(map(str, widths)))
     return widths
-
-
-def _device(name: str) -> str:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError("device", "a device that torch can use here", f"{name!r} ({error})") from None
-    return str(device)
-
-
-@contextmanager
-def _progress() -> Iterator[Callable[[str, int, int], None]]:
-    """A progress bar on standard error if that is a terminal, and nothing in a pipe."""
-    console = Console(stderr=True)
-    bar = Progress(
-        TextColumn("{task.description:<16}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
-        console=console,
-        disable=not console.is_terminal,
-        transient=True,
-    )
-    with bar:
-        task = bar.add_task("")
-        yield lambda what, done, total: bar.update(task, description=what, completed=done, total=total)

@@ -48,7 +48,9 @@ class SketchedCholesky:
         if len(root) < columns:
             return None
         triangle = torch.linalg.qr(root, mode="r").R
+        # The factorization, and the singular values of the triangle, which are for the report.
         work.count(0, rows * columns**2 + 2 * columns**3, tensor_bytes(root, triangle, triangle))
+        work.count(0, 4 * columns**3 // 3, tensor_bytes(triangle))
         pivots = triangle.diagonal().abs()
         if not bool(pivots.min() > columns * torch.finfo(root.dtype).eps * pivots.max()):
             return None

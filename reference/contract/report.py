@@ -51,7 +51,7 @@ class PhaseWork:
 
 @dataclass(frozen=True)
 class SolveReport:
-    """How the Gram system of a step was solved.
+    """How the Gram system of a step was solved; where an iterative solver fell back on another, how far it had come.
 
     Attributes:
         iterations: Of an iterative solver; 0 for a direct one.
