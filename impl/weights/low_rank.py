@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 
 import numpy as np
 import torch
@@ -275,9 +276,9 @@ class LowRank:
 
 
 def _stacked(supports: list[Support], width: int) -> Support:
-    counts = _joined(support.counts for support in supports)
-    offsets = offsets_of(counts)
-    sample = torch.repeat_interleave(torch.arange(len(counts), dtype=torch.int32, device=counts.device), counts)
+    offsets = offsets_of(_joined(support.counts for support in supports))
+    begins = accumulate((support.samples for support in supports), initial=0)
+    sample = _joined(support.sample_of_entry + begin for support, begin in zip(supports, begins, strict=False))
     return Support(offsets, sample, _joined(support.units for support in supports), width)
 
 
