@@ -40,7 +40,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Runs the command; returns the exit status, 1 if the base file was changed."""
     parser = argparse.ArgumentParser(prog="python -m impl.finetune", description=__doc__.splitlines()[0])
     parser.add_argument("--width", type=whole(1), default=4096, metavar="M", help="m, default: %(default)s")
-    parser.add_argument("--pretraining-epochs", type=whole(1), default=2, metavar="E", help="default: %(default)s")
+    parser.add_argument("--pretraining-epochs", type=whole(1), default=3, metavar="E", help="default: %(default)s")
     parser.add_argument("--epochs", type=whole(1), default=3, metavar="E", help="default: %(default)s")
     parser.add_argument("--batch", type=whole(1), default=32, metavar="N", help="n, default: %(default)s")
     parser.add_argument("--damping", type=real(0.0), default=50.0, help="λ, default: %(default)s")
