@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from impl.weights.magnitude import largest_entry
+from impl.weights.table import empty_table
 from reference.contract.shapes import Float
 
 
@@ -41,10 +42,3 @@ class Base:
         copy = Base.__new__(Base)
         copy.table, copy.shared, copy.magnitude, copy.version = table, False, self.magnitude, 0
         return copy
-
-
-def empty_table(rows: int, columns: int, device: torch.device, dtype: torch.dtype) -> torch.Tensor:
-    """An uninitialized table. On the CPU NumPy allocates it: it asks for huge pages, which scattered reads like."""
-    if device.type != "cpu":
-        return torch.empty(rows, columns, device=device, dtype=dtype)
-    return torch.from_numpy(np.empty((rows, columns), str(dtype).removeprefix("torch.")))

@@ -7,8 +7,8 @@ import torch
 
 from impl.kernels import Kernels, OuterUpdate
 from impl.support import Support
-from impl.weights.base import empty_table
 from impl.weights.magnitude import largest_entry, magnitude_after
+from impl.weights.table import apply_table, apply_table_transpose, empty_table
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
 from reference.contract.shapes import Float
@@ -44,15 +44,8 @@ class EagerWeights:
     def apply(
         self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
     ) -> Float[torch.Tensor, "n fan_out"]:
-        """See Weights. Gathers one column of W_ℓ for every entry."""
-        out = self._kernels.gather(support, values, self.table)
-        gathered = support.entries * self.table.shape[1]
-        work.count(
-            self._layer,
-            gathered,
-            gathered * self.table.element_size() + tensor_bytes(support.units, values, out),
-        )
-        return out
+        """See Weights."""
+        return apply_table(self._layer, self.table, support, values, self._kernels, work)
 
     def apply_transpose(
         self,
@@ -61,15 +54,8 @@ class EagerWeights:
         values: Float[torch.Tensor, "c column_entries"],
         work: WorkMeter,
     ) -> Float[torch.Tensor, "c row_entries"]:
-        """See Weights. Reads the k × k block of every sample."""
-        out = self._kernels.gather_restricted(rows, columns, values, self.table)
-        pairs = rows.pairs_with(columns)
-        work.count(
-            self._layer,
-            pairs * values.shape[0],
-            pairs * self.table.element_size() + tensor_bytes(rows.units, columns.units, values, out),
-        )
-        return out
+        """See Weights."""
+        return apply_table_transpose(self._layer, self.table, rows, columns, values, self._kernels, work)
 
     def plan_update(
         self,

@@ -14,6 +14,7 @@ from impl.weights.base import Base
 from impl.weights.low_rank import LowRank, OuterProducts
 from impl.weights.magnitude import magnitude_after
 from impl.weights.maintenance import Maintenance
+from impl.weights.table import apply_table, apply_table_transpose
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
 from reference.contract.shapes import Float
@@ -83,11 +84,7 @@ class LazyWeights:
         self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Weights. W⁰ h − D h."""
-        out = self._kernels.gather(support, values, self.table)
-        gathered = support.entries * self.table.shape[1]
-        work.count(
-            self._layer, gathered, gathered * self.table.element_size() + tensor_bytes(support.units, values, out)
-        )
+        out = apply_table(self._layer, self.table, support, values, self._kernels, work)
         if self.rank:
             out -= self.state.low_rank.apply(support, values, self._kernels, work, self._layer)
         return out
@@ -100,13 +97,7 @@ class LazyWeights:
         work: WorkMeter,
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Weights. (W⁰)ᵀ g on the k × k blocks, minus Dᵀ g at the rows."""
-        out = self._kernels.gather_restricted(rows, columns, values, self.table)
-        pairs = rows.pairs_with(columns)
-        work.count(
-            self._layer,
-            pairs * values.shape[0],
-            pairs * self.table.element_size() + tensor_bytes(rows.units, columns.units, values, out),
-        )
+        out = apply_table_transpose(self._layer, self.table, rows, columns, values, self._kernels, work)
         if self.rank:
             out -= self.state.low_rank.apply_transpose(rows, columns, values, self._kernels, work, self._layer)
         return out

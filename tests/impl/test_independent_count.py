@@ -60,7 +60,7 @@ class Products(TorchDispatchMode):
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
         result = function(*args, **(kwargs or {}))
         name = function.overloadpacket.__name__
-        if name in ("mm", "bmm", "addmm"):
+        if name in ("mm", "bmm", "addmm", "addmm_"):
             self.counted[self.phase[-1]] += result.numel() * args[-2].shape[-1]
         elif name in ("mul", "mul_") and result.is_floating_point():
             self.counted[self.phase[-1]] += result.numel()
@@ -74,6 +74,27 @@ def test_multiply_adds_are_those_that_torch_dispatches(shape, phase):
     with Products(phase) as products:
         report = step(shape, "torch")
     for name in PHASES:
+        assert report.work[name].multiply_adds == pytest.approx(products.counted[name], rel=0.05), name
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("recompressed", [False, True])
+def test_so_are_those_of_carrying_lazy_updates_along(shape, recompressed, phase):
+    network = random_network(
+        16, shape["widths"], outputs=shape["outputs"], activation=("shifted_relu", shape["b"]), dtype="float64"
+    )
+    implementation = impl.factory(network, dtype="float64", kernels="torch", weights="lazy", maintenance="keep")
+    generator = np.random.default_rng(0)
+    for _ in range(4):
+        X, y = generator.standard_normal((shape["samples"], 16)), generator.standard_normal(shape["samples"])
+        implementation.step(X, np.tile(y[:, None], (1, shape["outputs"])), damping=1.0)
+    if recompressed:
+        implementation.recompress(1e-6)
+        implementation.step(X, np.tile(y[:, None], (1, shape["outputs"])), damping=1.0)
+    assert min(implementation.ranks) > shape["samples"]
+    with Products(phase) as products:
+        report = implementation.step(X, np.tile(y[:, None], (1, shape["outputs"])), damping=1.0)
+    for name in ("forward", "backward"):
         assert report.work[name].multiply_adds == pytest.approx(products.counted[name], rel=0.05), name
 
 

@@ -202,3 +202,24 @@ def test_the_printed_loss_at_the_end_is_that_of_the_trained_network(capsys, monk
     outputs = factory(steps[-1][1], dtype="float64").forward(problem.X)
     last = capsys.readouterr().out.splitlines()[-1].split()
     assert float(last[1]) == pytest.approx(0.5 * ((outputs - problem.y) ** 2).sum(), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [
+        ["--weights", "lazy"],
+        ["--weights", "lazy", "--maintenance", "keep"],
+        ["--solver", "cg"],
+        ["--solver", "sketched-cg"],
+    ],
+)
+@pytest.mark.parametrize("batch", [[], ["--batch", "3"]])
+def test_every_choice_prints_the_losses_of_the_default(choice, batch, capsys):
+    small = ["--data", "synthetic", "--samples", "6", "--width", "32", "--iterations", "4", "--dtype", "float64"]
+    small += ["--loss", "logistic", "--damping", "1", "--b", "0", *batch]
+    losses = []
+    for options in ([], choice):
+        assert command.main([*small, *options]) == 0
+        losses.append([line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]])
+    assert len(losses[0]) == 5
+    assert losses[0] == losses[1]
