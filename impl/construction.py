@@ -56,13 +56,10 @@ def factory(
     layers = trained("trained_layers", trained_layers, network.depth)
     needed = sum(weight.size for weight in network.weights) * machine.dtype.itemsize
     affordable("network", needed, machine.memory)
-    matrices = [
-        array(f"weights[{index}]", weight, weight.shape, machine.dtype_name)
-        for index, weight in enumerate(network.weights)
-    ]
     shell = _checked_shell(network, machine.dtype_name)
     kept: list[Weights] = []
-    for layer, matrix in enumerate(matrices, start=1):
+    for layer, weight in enumerate(network.weights, start=1):  # one at a time: in another dtype each is a copy
+        matrix = array(f"weights[{layer - 1}]", weight, weight.shape, machine.dtype_name)
         if weights == "eager":
             kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
         else:
@@ -71,8 +68,8 @@ def factory(
     built = SparseNetwork(shell, kept, machine.device, machine.dtype, machine.kernels, chosen_solver, layers)
     built.initialization = PhaseWork(
         {
-            layer: LayerWork(0, matrix.nbytes + tensor_bytes(weight.table))
-            for layer, (matrix, weight) in enumerate(zip(network.weights, kept, strict=True), start=1)
+            layer: LayerWork(0, source.nbytes + tensor_bytes(held.table))
+            for layer, (source, held) in enumerate(zip(network.weights, kept, strict=True), start=1)
         },
         time.perf_counter() - begin,
     )

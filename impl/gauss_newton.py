@@ -21,6 +21,9 @@ from reference.contract.shapes import Float
 # one pass of n²·k to form it is always repaid, by the second product at the latest.
 GRAM_BYTES = 1 << 30
 
+# Two or three digits of ‖A‖₂ are more than a backward error needs.
+POWER_ITERATIONS = 5
+
 
 class GaussNewtonSystem:
     """A = Bᵀ G B + λI, symmetric: see impl/curvature.py for what it has to do with (H G + λI) q = r.
@@ -118,10 +121,6 @@ class GaussNewtonSystem:
             if norm == 0.0:
                 break
         return norm
-
-
-# Two or three digits of ‖A‖₂ are more than a backward error needs.
-POWER_ITERATIONS = 5
 
 
 @dataclass(frozen=True)
