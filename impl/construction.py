@@ -79,7 +79,12 @@ def factory(
 def capabilities(*, solver: str | Solver = "cholesky", **_: Any) -> Capabilities:
     """What `factory` can do when it is given these options."""
     return Capabilities(
-        losses=LOSSES, readout_bias=True, trained_layers=True, solve_tolerance=select_solver(solver).tolerance
+        losses=LOSSES,
+        readout_bias=True,
+        trained_layers=True,
+        solve_tolerance=select_solver(solver).tolerance,
+        counts_work=True,
+        subquadratic=True,
     )
 
 

@@ -84,6 +84,7 @@ class Property:
         examples: Named cases that are always tried, first.
         check: Raises where the claim does not hold.
         weight: Its share of random examples, relative to the others.
+        unless: Why it is not for this subject, "" where it is.
     """
 
     name: str
@@ -92,6 +93,7 @@ class Property:
     examples: dict[str, Case]
     check: Check
     weight: float = 1.0
+    unless: Callable[[Subject], str] = lambda subject: ""
 
 
 @dataclass
@@ -123,12 +125,13 @@ def register(
     strategy: Callable[[Capabilities], st.SearchStrategy[Case]],
     examples: dict[str, Case],
     weight: float = 1.0,
+    unless: Callable[[Subject], str] = lambda subject: "",
 ) -> Callable[[Check], Check]:
-    """Adds a check to the suite under its function's name."""
+    """Adds a check to the suite under its function's name; the arguments are Property's."""
 
     def add(check: Check) -> Check:
         name = getattr(check, "__name__", repr(check))
-        REGISTRY.append(Property(name, frozenset(needs), strategy, examples, check, weight))
+        REGISTRY.append(Property(name, frozenset(needs), strategy, examples, check, weight, unless))
         return check
 
     return add
@@ -146,6 +149,8 @@ def run_property(item: Property, subject: Subject, examples: int, random_seed: i
     missing = sorted(item.needs - set(subject.capabilities.operations))
     if missing:
         return Outcome(item.name, skipped=f"the implementation declares no {', '.join(missing)}")
+    if reason := item.unless(subject):
+        return Outcome(item.name, skipped=reason)
     outcome = Outcome(item.name)
     begin = time.perf_counter()
     last: list[Case] = []

@@ -102,6 +102,8 @@ class Capabilities:
             train and over which the Gram matrix sums; None stands for all.
         solve_tolerance: The normwise backward error, relative to the norms of matrix and right-hand side, to
             which it solves the Gram system; 0 for a direct solver, which rounding alone disturbs.
+        counts_work: Whether the reports of its steps have counted work.
+        subquadratic: Whether a step promises to allocate and to pass over nothing of the size of a weight matrix.
     """
 
     operations: tuple[str, ...] = OPERATIONS
@@ -114,6 +116,8 @@ class Capabilities:
     readout_bias: bool = False
     trained_layers: bool = False
     solve_tolerance: float = 0.0
+    counts_work: bool = False
+    subquadratic: bool = False
 
 
 Factory = Callable[..., Implementation]
