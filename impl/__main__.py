@@ -11,12 +11,13 @@ import numpy as np
 import torch
 
 from impl.construction import factory
-from impl.initialization import initial_network
+from impl.initialization import random_network
 from impl.kernels import KERNELS
 from impl.loss import LOSSES_BY_NAME
 from impl.solvers import SOLVERS
 from impl.weights import MAINTENANCE, WEIGHTS
 from reference.contract import ACTIVATIONS, LOSSES, METHODS, Activation, SolveError, load_problem
+from reference.contract.arguments import affordable
 from reference.contract.command_line import add_machine_options, add_problem_options, real, run, whole
 from reference.contract.network import HIGHEST_B, LOWEST_B
 
@@ -51,13 +52,14 @@ def _train(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
     problem = load_problem(options.data, options.samples, seed=options.seed, dimension=options.dimension)
-    network = initial_network(
+    # Before the widths are listed, of which there are as many as layers; random_network looks at the rest.
+    affordable("width and depth", np.dtype(options.dtype).itemsize * options.depth * options.width**2)
+    network = random_network(
         problem.X.shape[1],
-        options.width,
-        options.depth,
-        Activation(options.activation, options.b),
-        getattr(torch, options.dtype),
-        options.seed,
+        [options.width] * options.depth,
+        activation=Activation(options.activation, options.b),
+        seed=options.seed,
+        dtype=options.dtype,
     )
     implementation = factory(
         network,

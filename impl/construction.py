@@ -10,8 +10,10 @@ from typing import Any
 import torch
 
 from impl.implementation import SparseNetwork
+from impl.initialization import random_network
 from impl.kernels import Kernels, select_kernels
 from impl.shell import Shell
+from impl.sketch import SKETCHES
 from impl.solvers import Solver, select_solver
 from impl.weights import WEIGHTS, Base, EagerWeights, LazyWeights, Maintenance, Weights, select_maintenance
 from impl.work import tensor_bytes
@@ -85,10 +87,14 @@ def capabilities(*, solver: str | Solver = "cholesky", **_: Any) -> Capabilities
         solve_tolerance=select_solver(solver).tolerance,
         counts_work=True,
         subquadratic=True,
+        float64_gram=True,
+        sketches=tuple(SKETCHES),
+        initialization=True,
     )
 
 
 factory.capabilities = capabilities  # type: ignore[attr-defined]  # functions have attributes, but no type for them
+factory.random_network = random_network  # type: ignore[attr-defined]  # likewise
 
 
 @dataclass(frozen=True)

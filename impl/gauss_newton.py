@@ -11,7 +11,7 @@ from impl.curvature import Curvature
 from impl.gram import gram_matrix, gram_product
 from impl.jacobian import JacobianFactors
 from impl.kernels import Kernels
-from impl.sketch import Sketch
+from impl.sketch import Sketch, sketched_jacobian
 from impl.solvers.interface import Solution, Solver
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import SolveError
@@ -62,7 +62,7 @@ class GaussNewtonSystem:
     @property
     def smallest_layer(self) -> int:
         """The least number of weights of a trained layer: a sketch with more rows makes no sense."""
-        return min(left.width * right.width for _, left, _, right, _ in self._factors)
+        return self._factors.smallest_layer
 
     @cached_property
     def matrix(self) -> Float[torch.Tensor, "nc nc"]:
@@ -99,15 +99,11 @@ class GaussNewtonSystem:
         Args:
             sketches: For every trained layer its sketch, all with s rows.
         """
-        parts = [
-            sketches[layer].apply(left, left_values, right, right_values, self._work, layer)
-            for layer, left, left_values, right, right_values in self._factors
-        ]
-        return self._curvature.times_root(torch.stack(parts).sum(dim=0))
+        return self._curvature.times_root(sketched_jacobian(self._factors, sketches, self._work))
 
     def layer_widths(self) -> dict[int, tuple[int, int]]:
         """For every trained layer (m_ℓ, m_{ℓ−1})."""
-        return {layer: (left.width, right.width) for layer, left, _, right, _ in self._factors}
+        return self._factors.layer_widths
 
     @cached_property
     def norm(self) -> float:

@@ -19,11 +19,12 @@ from impl.kernels import Kernels
 from impl.loss import LOSSES_BY_NAME
 from impl.readout import Readout
 from impl.shell import Shell
+from impl.sketch import SKETCHES, layer_sketches, sketched_jacobian
 from impl.solvers import Solver
 from impl.weights import LazyWeights, Weights, WeightsUpdate
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import METHODS, ArgumentError, Network, PhaseWork, StepReport, Summands, arguments, targets
-from reference.contract.arguments import array, number, one_of
+from reference.contract.arguments import array, number, one_of, whole_number
 from reference.contract.shapes import Bool, Float, Int, Real
 
 if TYPE_CHECKING:
@@ -120,6 +121,28 @@ class SparseNetwork:
         factors = JacobianFactors(trace.supports, trace.hidden, self._left(trace), self._trained)
         return gram_matrix(factors, self._kernels, WorkMeter(self._device)).cpu().numpy()
 
+    def sketched_jacobian(
+        self, X: Real[np.ndarray, "n d"], *, sketch: str, rows: int, seed: int
+    ) -> Float[np.ndarray, "rows nc"]:
+        """S Jᵀ, summed over the trained layers, as the sketched solver draws and applies it. In float64.
+
+        Args:
+            X: Samples.
+            sketch: "tensor_srht" or "tensor_sketch".
+            rows: s, at most the size of the smallest trained layer.
+            seed: Determines S.
+
+        Raises:
+            ArgumentError: for bad input.
+        """
+        whole_number("seed", seed, 0, 2**31 - 1)
+        kind = SKETCHES[one_of("sketch", sketch, SKETCHES)]
+        trace = self._trace(self._samples(X))
+        factors = JacobianFactors(trace.supports, trace.hidden, self._left(trace), self._trained)
+        rows = whole_number("rows", rows, 1, factors.smallest_layer)
+        sketches = layer_sketches(kind, rows, factors.layer_widths, seed=seed, device=self._device)
+        return sketched_jacobian(factors, sketches, WorkMeter(self._device)).cpu().numpy()
+
     def step(
         self,
         X: Real[np.ndarray, "n d"],
@@ -161,7 +184,7 @@ class SparseNetwork:
         moves = (learning_rate * coefficients.values).to(self._dtype)
         counts = [support.counts for support in trace.supports[1:]]
         dead = (torch.stack(counts).amin(dim=0) == 0).nonzero()[:, 0].tolist()
-        active_counts = tuple(count.cpu().numpy() for count in counts)
+        active_counts = tuple(count.cpu().numpy().copy() for count in counts)  # lazy weights keep the supports
 
         # Nothing may fail once weights are written: all that the report needs is at hand before.
         with work.phase("update"):

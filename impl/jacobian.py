@@ -66,3 +66,13 @@ class JacobianFactors:
     def rows(self) -> int:
         """n·c; row i·c + o belongs to (i, o)."""
         return self.samples * self.outputs
+
+    @property
+    def layer_widths(self) -> dict[int, tuple[int, int]]:
+        """For every trained layer (m_ℓ, m_{ℓ−1})."""
+        return {layer: (left.width, right.width) for layer, left, _, right, _ in self}
+
+    @property
+    def smallest_layer(self) -> int:
+        """The least number of weights of a trained layer: a sketch with more rows makes no sense."""
+        return min(left * right for left, right in self.layer_widths.values())

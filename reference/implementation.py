@@ -25,6 +25,7 @@ from reference.contract.arguments import array, dtype_name, number, one_of, trai
 from reference.contract.shapes import Bool, Float, Real
 from reference.forward import Trace, forward
 from reference.gram import gram
+from reference.initialization import random_network
 from reference.jacobian import left_factors, right_factors, weighted_sum
 
 
@@ -51,8 +52,9 @@ def factory(
 
 
 factory.capabilities = Capabilities(  # type: ignore[attr-defined]  # functions have attributes, but no type for them
-    losses=LOSSES, readout_bias=True, trained_layers=True
+    losses=LOSSES, readout_bias=True, trained_layers=True, initialization=True
 )
+factory.random_network = random_network  # type: ignore[attr-defined]  # likewise
 
 
 class Reference:

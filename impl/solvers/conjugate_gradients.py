@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import torch
 
-from impl.sketch import SKETCHES
+from impl.sketch import SKETCHES, layer_sketches
 from impl.solvers.cholesky import CholeskySolver
 from impl.solvers.interface import Solution, System, backward_error
 from impl.solvers.preconditioner import Identity, Preconditioner, SketchedCholesky
@@ -95,10 +95,9 @@ class SketchedConjugateGradientSolver:
         """See Solver."""
         most = system.smallest_layer
         rows = min(8 * system.rows, most) if self.rows is None else whole_number("rows", self.rows, 1, most)
-        sketches = {
-            layer: SKETCHES[self.sketch](rows, *widths, seed=self.seed + layer, device=right.device)
-            for layer, widths in system.layer_widths().items()
-        }
+        sketches = layer_sketches(
+            SKETCHES[self.sketch], rows, system.layer_widths(), seed=self.seed, device=right.device
+        )
         preconditioner = SketchedCholesky.of(system.sketched_root(sketches), system.damping, work)
         if preconditioner is None:
             report = SolveReport(tolerance=self.tolerance)

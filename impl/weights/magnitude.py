@@ -36,9 +36,7 @@ def magnitude_after(
     Raises:
         SolveError: where the bound leaves the dtype's range, or a factor is not finite.
     """
-    if right_values.numel() == 0 or left_values.numel() == 0:
-        return magnitude
-    largest = [float(values.abs().max()) for values in (right_values, left_values)]
+    largest = [float(values.abs().max()) if values.numel() else 0.0 for values in (right_values, left_values)]
     bound = magnitude + right.samples * largest[0] * largest[1]
     if not math.isfinite(bound) or bound > torch.finfo(right_values.dtype).max:
         raise SolveError(

@@ -109,6 +109,8 @@ def array(argument: str, value: Any, shape: Sequence[int | None], dtype: str | N
         dtype = result.dtype.name if result.dtype.name in DTYPES else "float64"
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(result, dtype=dtype)
+    if any(stride < 0 for stride in result.strides):  # of an axis of length one: contiguous, but torch refuses it
+        result = result.copy()
     finite = np.isfinite(result)
     if not finite.all():
         where = tuple(int(i) for i in np.argwhere(~finite)[0])

@@ -104,6 +104,15 @@ class Capabilities:
             which it solves the Gram system; 0 for a direct solver, which rounding alone disturbs.
         counts_work: Whether the reports of its steps have counted work.
         subquadratic: Whether a step promises to allocate and to pass over nothing of the size of a weight matrix.
+        float64_gram: Whether the Gram matrix is that of the Jacobian factors to the rounding of float64, whatever the
+            dtype of these.
+        sketches: Names of sketches for which it has a method
+            `sketched_jacobian(X, *, sketch: str, rows: int, seed: int) -> (rows, n·c)`: S Jᵀ summed over the trained
+            layers, as its steps would sketch it (section 8). A seed below 2³¹ determines S, which has at most as many
+            rows as the smallest trained layer has weights, with E SᵀS = I and variance of ⟨S v, S w⟩ at most
+            9‖v‖²‖w‖²/rows.
+        initialization: Whether its factory has an attribute `random_network(input_dimension, widths, *, outputs,
+            activation, seed, dtype) -> Network`, which draws the random initialization (section 1).
     """
 
     operations: tuple[str, ...] = OPERATIONS
@@ -118,6 +127,9 @@ class Capabilities:
     solve_tolerance: float = 0.0
     counts_work: bool = False
     subquadratic: bool = False
+    float64_gram: bool = False
+    sketches: tuple[str, ...] = ()
+    initialization: bool = False
 
 
 Factory = Callable[..., Implementation]
@@ -166,4 +178,6 @@ def configured(factory: Factory, **options: Any) -> Factory:
     chosen.capabilities = (  # type: ignore[attr-defined]  # partial objects have attributes, but no type for them
         declared if isinstance(declared, Capabilities) else declared(**options)
     )
+    if hasattr(factory, "random_network"):
+        chosen.random_network = factory.random_network  # type: ignore[attr-defined]  # likewise
     return chosen

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 import impl
-from impl.initialization import initial_network
+from impl.initialization import random_network as initial_network
 from impl.kernels import select_kernels
 from reference import Activation, ArgumentError, Network, load_problem, random_network
 
@@ -94,8 +94,8 @@ def test_a_network_beyond_the_memory_is_refused_before_anything_is_allocated(mon
     assert allocated_while(build_too_large) < 10**5
 
     def draw_too_large():
-        with refused("width and depth: expected a size that fits the memory ("):
-            initial_network(64, 10**7, 2, Activation(), torch.float32, 0)
+        with refused("widths: expected a size that fits the memory ("):
+            initial_network(64, [10**7] * 2)
 
     assert allocated_while(draw_too_large) < 10**5
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import impl
-from impl.initialization import initial_network
+from impl.initialization import random_network as initial_network
 from impl.kernels import compiled
 from reference import Activation, load_problem, random_network
 
@@ -63,7 +63,7 @@ def test_a_gather_does_not_depend_on_how_columns_are_shared_out(width):
 
 def test_the_seed_determines_the_initial_network():
     first, again, other = (
-        initial_network(7, 30, 2, Activation("shifted_relu", 0.5), torch.float32, seed) for seed in (5, 5, 6)
+        initial_network(7, [30, 30], activation=Activation("shifted_relu", 0.5), seed=seed) for seed in (5, 5, 6)
     )
     for a, b, c in zip(first.weights, again.weights, other.weights, strict=True):
         np.testing.assert_array_equal(a, b)
@@ -72,7 +72,7 @@ def test_the_seed_determines_the_initial_network():
 
 
 def test_the_initial_network_has_the_variance_of_the_method():
-    network = initial_network(40, 300, 2, Activation(), torch.float64, 1)
+    network = initial_network(40, [300, 300], seed=1, dtype="float64")
     for weight in network.weights:  # five standard errors: a wrong alarm for six seeds in ten million
         numbers = weight.ravel() / np.sqrt(2 / 300)
         assert abs(numbers.mean()) < 5 / np.sqrt(numbers.size)

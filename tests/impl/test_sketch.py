@@ -13,9 +13,11 @@ import scipy.linalg
 import scipy.stats
 import torch
 
+import impl
 from impl.sketch import SKETCHES, TensorSketch, TensorSRHT, blocks, hadamard_transform, padded_length
 from impl.support import Support
 from impl.work import WorkMeter
+from reference import random_network
 from reference.contract import ArgumentError
 
 # The rate at which one statistical test fails a correct sketch.
@@ -419,6 +421,42 @@ def test_a_planted_sketch_of_fewer_rows_than_it_seems_embeds_no_such_span(kind, 
     """
     assert scipy.stats.binom.sf(NEEDED - 1, TRIALS, 0.2) < 1e-12
     assert well_conditioned(kind, fault) < NEEDED
+
+
+# The sketch of a network's whole Jacobian.
+
+
+@pytest.mark.parametrize("trained_layers", [None, (1, 3), (2,)])
+def test_the_sketched_jacobian_is_the_sum_over_the_trained_layers(kind, trained_layers):
+    network = random_network(6, (9, 7, 8), outputs=2, activation=("shifted_relu", 0.1), seed=3)
+    implementation = impl.factory(network, dtype="float64", trained_layers=trained_layers)
+    X = random(20).standard_normal((4, 6))
+    expected, bound = np.zeros((20, 8)), 0.0
+    for layer, (g, h) in enumerate(implementation.jacobian_factors(X), start=1):
+        if layer in (trained_layers or (1, 2, 3)):
+            rows = np.einsum("ioa,if->ioaf", g, h).reshape(8, -1)
+            widths = g.shape[2], h.shape[1]
+            expected += explicit(kind(20, *widths, seed=5 + layer, device="cpu"), widths) @ rows.T
+            bound = bound + 100 * 2.0**-53 * np.abs(rows).sum(axis=1)
+    got = implementation.sketched_jacobian(X, sketch=kind.name, rows=20, seed=5)
+    assert (np.abs(got - expected) <= bound).all()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sketch": "gaussian"}, "sketch: expected one of tensor_srht, tensor_sketch"),
+        ({"rows": 0}, "rows: expected a whole number of at least 1 and at most 54, got 0"),
+        ({"rows": 55}, "rows: expected a whole number of at least 1 and at most 54, got 55"),
+        ({"seed": 2**31}, "seed: expected a whole number of at least 0 and at most 2147483647"),
+        ({"X": np.zeros((1, 5))}, "X: expected shape"),
+    ],
+)
+def test_the_sketched_jacobian_refuses_bad_arguments_by_name(changes, message):
+    implementation = impl.factory(random_network(6, (9, 8), seed=3))
+    arguments = {"X": np.ones((2, 6)), "sketch": "tensor_srht", "rows": 5, "seed": 0} | changes
+    with pytest.raises(ArgumentError, match=message):
+        implementation.sketched_jacobian(arguments.pop("X"), **arguments)
 
 
 # Devices.
