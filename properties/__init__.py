@@ -1,14 +1,22 @@
 """The verification suite: properties that any implementation of the contract can be put through."""
 
-# Each module registers its properties, and they run in this order.
+# Properties run in the order in which they are registered: claims about single cases, then those about many draws.
 # isort: off
-from properties import evaluation
-from properties import training
-from properties import bad_input
+from properties import claims
+from properties import statistics
 
 # isort: on
-from properties.case import Case
+from properties.cases.case import Case
 from properties.suite import REGISTRY, Outcome, Property, Subject, run_property, run_suite
 
-__all__ = ["REGISTRY", "Case", "Outcome", "Property", "Subject", "run_property", "run_suite"]
-__all__ += ["bad_input", "evaluation", "training"]
+__all__ = [
+    "REGISTRY",
+    "Case",
+    "Outcome",
+    "Property",
+    "Subject",
+    "claims",
+    "run_property",
+    "run_suite",
+    "statistics",
+]

@@ -81,7 +81,7 @@ def test_a_room_imports_only_what_its_arrows_allow(room):
         ("impl.gram", "import reference.contractors"),
         ("reference.gram", "import impl.gram"),
         ("reference.contract.network", "from tests import planted"),
-        ("reference.gram", "from properties.rounding import exact"),
+        ("reference.gram", "from properties.tolerances.rounding import exact"),
         ("properties.suite", "import impl"),
         ("properties.suite", "from benchmarks import rivals"),
         ("benchmarks.sweep", "from properties import rounding"),

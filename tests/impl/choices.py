@@ -10,8 +10,8 @@ from dataclasses import replace
 from itertools import product
 
 import impl
-from properties.case import Case
-from properties.strategies import NAMED_CASES, cases
+from properties.cases.case import Case
+from properties.cases.strategies import NAMED_CASES, cases
 from properties.suite import REGISTRY, Subject, run_property
 from reference.contract import ACTIVATIONS, LOSSES, configured
 

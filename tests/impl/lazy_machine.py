@@ -33,13 +33,13 @@ from impl.files import delta_file
 from impl.history import History
 from impl.weights import LazyWeights, LowRank
 from impl.weights.low_rank import OuterProducts
-from properties import bounds
-from properties.case import Case
-from properties.compare import Mismatch, assert_close, assert_identical
-from properties.loss_bounds import loss_bounds
-from properties.rounding import Arithmetic, Bounded
+from properties.cases.case import Case
+from properties.claims.steps import coefficients as expected_coefficients
+from properties.runner.compare import Mismatch, assert_close, assert_identical
 from properties.suite import Subject
-from properties.training import _coefficients
+from properties.tolerances import bounds
+from properties.tolerances.loss_bounds import loss_bounds
+from properties.tolerances.rounding import Arithmetic, Bounded
 from reference.contract import LOSSES, METHODS, ArgumentError, configured
 
 TOLERANCES = (0.5, 1e-2, 1e-6)
@@ -104,7 +104,7 @@ class LazyMachine(RuleBasedStateMachine):
     def step(self, index, method, loss):
         case = self.batch(index, "squared" if loss == "softmax_cross_entropy" and self.case.outputs == 1 else loss)
         oracle = self.subject.replay(case, self.network, self.model)
-        coefficients, summands = _coefficients(self.subject, case, oracle, method), self.network.summands()
+        coefficients, summands = expected_coefficients(self.subject, case, oracle, method), self.network.summands()
         report = self.network.step(
             case.X, case.y, method=method, loss=case.loss, learning_rate=case.rate(method), damping=case.damping
         )

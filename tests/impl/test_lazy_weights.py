@@ -1,6 +1,6 @@
 """Lazy weights W = W⁰ − D: products, merging, recompression, folds, forks, undo, and what all of it costs.
 
-Bounds are those of properties/rounding.py: γ of the number of operations in a row, times the magnitudes.
+Bounds are those of properties/tolerances/rounding.py: γ of the number of operations in a row, times the magnitudes.
 """
 
 import json
@@ -24,9 +24,9 @@ from impl.weights import FoldWhenPaid, Keep, LazyWeights, LowRank, RecompressWhe
 from impl.weights.base import Base
 from impl.weights.low_rank import DenseFactors, OuterProducts
 from impl.work import WorkMeter
-from properties.case import Case
-from properties.compare import assert_close
-from properties.rounding import Arithmetic, Bounded
+from properties.cases.case import Case
+from properties.runner.compare import assert_close
+from properties.tolerances.rounding import Arithmetic, Bounded
 from reference import ArgumentError, load_problem, random_network
 from tests.impl.lazy_work import DEPTH, ITERATIONS, SAMPLES
 from tests.impl.test_all_or_nothing import AllocationFails

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 import impl.__main__ as command
-from properties import bounds
-from properties.loss_bounds import loss_bounds
-from properties.replay import replay
-from properties.rounding import Arithmetic
+from properties.tolerances import bounds
+from properties.tolerances.loss_bounds import loss_bounds
+from properties.tolerances.replay import replay
+from properties.tolerances.rounding import Arithmetic
 from reference import Network, SolveError, load_problem
 
 SMALL = ["--width", "64", "--samples", "4", "--iterations", "2"]
@@ -70,7 +70,7 @@ def test_step_by_step_it_agrees_with_the_oracle(dtype, method, capsys, monkeypat
     printed = rows_of(capsys.readouterr().out)
     assert len(printed) == len(steps) == 5
 
-    # Nothing is tuned: the bounds are those of properties.rounding, with the oracle started from the same weights, and
+    # Nothing is tuned: bounds are those of properties.tolerances, with the oracle started from the same weights, and
     # with the implementation's decision at units whose margin is inside the rounding band.
     arithmetic = Arithmetic(dtype)
     for (_, loss, _, dead, _), (before, after, report, X, y, options) in zip(printed, steps, strict=True):

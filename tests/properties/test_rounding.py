@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from properties import bounds
-from properties.case import Case
-from properties.compare import Mismatch, assert_close
-from properties.loss_bounds import loss_bounds
-from properties.replay import replay
-from properties.rounding import Arithmetic, Bounded, exact
+from properties.cases.case import Case
+from properties.runner.compare import Mismatch, assert_close
+from properties.tolerances import bounds
+from properties.tolerances.loss_bounds import loss_bounds
+from properties.tolerances.replay import replay
+from properties.tolerances.rounding import Arithmetic, Bounded, exact
 
 
 @pytest.mark.parametrize("order", ["forward", "backward", "by magnitude"])

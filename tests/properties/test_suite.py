@@ -1,37 +1,53 @@
 """The suite itself: whom it passes, what it skips, what its exit status means."""
 
-import functools
+import json
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
-import impl
 import reference
 from properties import REGISTRY, Case, Subject, run_suite
 from properties.__main__ import main
+from properties.runner.profiles import PROFILES
 from properties.suite import run_property
 from reference.contract import Capabilities, load_factory
 
-IMPLEMENTATIONS = {
-    "oracle": reference.factory,
-    "sparse, compiled kernels": functools.partial(impl.factory, kernels="compiled"),
-    "sparse, torch kernels": functools.partial(impl.factory, kernels="torch"),
-    "dense rival": load_factory("benchmarks.rivals.dense:factory"),
-}
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+#: Beside those that `make test` puts through the ci profile.
+IMPLEMENTATIONS = ("reference:factory", "impl:factory?kernels=torch", "benchmarks.rivals.dense:factory")
 
 
-@pytest.mark.parametrize("name", IMPLEMENTATIONS)
-@pytest.mark.parametrize("item", REGISTRY, ids=lambda item: item.name)
-def test_a_correct_implementation_passes(name, item):
-    outcome = run_property(item, Subject(name, IMPLEMENTATIONS[name]), examples=60, random_seed=1)
-    assert not outcome.failure, f"{outcome.failure}\n{outcome.case}"
-    assert outcome.examples > 10
+@pytest.fixture(scope="module", params=IMPLEMENTATIONS)
+def result(request):
+    """A whole run as JSON, in a process of its own, where no array annotation is checked: that is five times faster."""
+    options = ["--examples", "15", "--seed", "1", "--threads", "1", "--json", "-"]
+    command = [sys.executable, "-m", "properties", "--impl", request.param, *options]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-def test_few_units_are_ambiguous_and_few_steps_open():
-    subject = Subject("oracle", reference.factory)
-    run_suite(subject, examples=100)
-    assert subject.ambiguous_units < 0.03 * subject.units
-    assert subject.unresolved_steps < 0.1 * subject.steps
+def test_a_correct_implementation_passes(result):
+    outcomes = {outcome["property"]: outcome for outcome in result["outcomes"]}
+    assert list(outcomes) == [item.name for item in REGISTRY]
+    for item in REGISTRY:
+        outcome = outcomes[item.name]
+        assert outcome["state"] in ("passed", "skipped")
+        assert outcome["skipped"] or outcome["examples"] > 0
+
+
+def test_few_units_are_ambiguous_and_few_steps_open(result):
+    counts = result["counts"]
+    assert counts["ambiguous_units"] < 0.03 * counts["units"]
+    assert counts["open_steps"] < 0.1 * counts["steps"]
+
+
+def test_it_passes_where_array_annotations_are_checked():
+    outcomes = run_suite(Subject("oracle", reference.factory), profile=PROFILES["dev"])
+    assert {outcome.state for outcome in outcomes} == {"passed", "skipped"}
 
 
 def test_what_is_declared_impossible_is_skipped_and_counted(capsys):
@@ -41,20 +57,26 @@ def test_what_is_declared_impossible_is_skipped_and_counted(capsys):
         def __call__(self, network, **options):
             return reference.factory(network, **options)
 
-    outcomes = run_suite(Subject("limited", Limited()), examples=5)
-    ran = {outcome.name for outcome in outcomes if not outcome.skipped}
-    assert ran == {"active_sets_are_the_units_above_the_threshold", "outputs_match_the_oracle"}
-    assert all("declares no" in outcome.skipped for outcome in outcomes if outcome.name not in ran)
+    outcomes = {outcome.name: outcome for outcome in run_suite(Subject("limited", Limited()), examples=5)}
+    for item in REGISTRY:
+        missing = item.needs - set(Limited.capabilities.operations)
+        assert outcomes[item.name].skipped or not missing
+        if missing:
+            assert outcomes[item.name].skipped == f"the implementation declares no {', '.join(sorted(missing))}"
+    ran = {name for name, outcome in outcomes.items() if outcome.state == "passed"}
+    assert {"active_sets_are_the_units_above_the_threshold", "outputs_match_the_oracle"} <= ran
 
 
 def test_exit_status_is_zero_for_a_correct_implementation(capsys):
     assert main(["--impl", "reference:factory", "--examples", "3"]) == 0
-    assert "13 passed, 0 failed, 0 skipped" in capsys.readouterr().out
+    passed, failed, skipped = (int(word) for word in capsys.readouterr().out.splitlines()[-1].split()[::2])
+    assert passed > 10 and failed == 0
+    assert passed + skipped == len(REGISTRY)
 
 
 def test_exit_status_is_one_where_nothing_ran(capsys):
     assert main(["--impl", "tests.properties.nothing:factory"]) == 1
-    assert "0 passed, 0 failed, 13 skipped" in capsys.readouterr().out
+    assert f"0 passed, 0 failed, {len(REGISTRY)} skipped" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -75,7 +97,7 @@ def test_bad_arguments_exit_with_two_and_one_message(arguments, message, capsys)
 
 
 def test_the_reported_case_is_code_that_fails_again():
-    factory = load_factory("tests.planted.flipped_sign:factory")
+    factory = load_factory("tests.planted:factory?bug=flipped_sign")
     item = next(item for item in REGISTRY if item.name == "jacobian_factors_match_the_oracle")
     outcome = run_property(item, Subject("flipped", factory), examples=5, random_seed=0)
     case = eval(outcome.case, {"Case": Case})

@@ -5,24 +5,31 @@ from __future__ import annotations
 import numpy as np
 
 import reference
-from properties import bounds
-from properties.autograd import autograd_gradient
-from properties.case import Case
-from properties.compare import Mismatch, assert_close, assert_identical
-from properties.loss_bounds import loss_bounds
-from properties.rounding import Arithmetic, Bounded
-from properties.strategies import NAMED_CASES, NAMED_LATTICE_CASES, cases, lattice_cases
+from properties.cases.case import Case
+from properties.cases.strategies import (
+    NAMED_EVALUATION_CASES,
+    NAMED_LATTICE_CASES,
+    NAMED_TINY_CASES,
+    evaluation_cases,
+    lattice_cases,
+    tiny_cases,
+)
+from properties.oracles import extended
+from properties.oracles.autograd import Autograd
+from properties.runner.compare import Mismatch, assert_close, assert_identical
 from properties.suite import Subject, register
-from reference.gram import gram_from_jacobian
+from properties.tolerances import bounds
+from properties.tolerances.loss_bounds import loss_bounds
+from properties.tolerances.rounding import Arithmetic, Bounded
 
 
-@register("active_sets", strategy=cases, examples=NAMED_CASES)
+@register("active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def active_sets_are_the_units_above_the_threshold(subject: Subject, case: Case) -> None:
     """Active means z > τ; inside the rounding band either answer is legal."""
     subject.replay(case, subject.build(case))
 
 
-@register("forward", "active_sets", strategy=cases, examples=NAMED_CASES)
+@register("forward", "active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def outputs_match_the_oracle(subject: Subject, case: Case) -> None:
     """f(x) = A h_L."""
     implementation = subject.build(case)
@@ -30,7 +37,7 @@ def outputs_match_the_oracle(subject: Subject, case: Case) -> None:
     assert_close("forward", ("sample", "output"), implementation.forward(case.X), oracle.outputs)
 
 
-@register("jacobian_factors", "active_sets", strategy=cases, examples=NAMED_CASES)
+@register("jacobian_factors", "active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def jacobian_factors_match_the_oracle(subject: Subject, case: Case) -> None:
     """∂f_o(x_i)/∂W_ℓ = g_{i,o,ℓ} h_{i,ℓ−1}ᵀ, factor by factor."""
     implementation = subject.build(case)
@@ -43,30 +50,66 @@ def jacobian_factors_match_the_oracle(subject: Subject, case: Case) -> None:
         assert_close(f"right factor, layer {layer}", ("sample", "unit"), right, oracle.hidden[layer - 1])
 
 
-@register("gradient", "active_sets", strategy=cases, examples=NAMED_CASES)
+@register("gradient", "active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def gradient_matches_the_oracle(subject: Subject, case: Case) -> None:
     """The gradient of the empirical risk, Σ r g hᵀ."""
     _check_gradient(subject, case, against_autograd=False)
 
 
-@register("gradient", "active_sets", strategy=cases, examples=NAMED_CASES)
+@register("gradient", "active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def gradient_matches_automatic_differentiation(subject: Subject, case: Case) -> None:
     """The same gradient from torch's autograd, which shares no formula with the oracle."""
     _check_gradient(subject, case, against_autograd=True)
 
 
-@register("gram", "active_sets", strategy=cases, examples=NAMED_CASES)
+@register("jacobian_factors", "active_sets", strategy=evaluation_cases, examples=NAMED_TINY_CASES, weight=0.25)
+def jacobian_matches_automatic_differentiation(subject: Subject, case: Case) -> None:
+    """g_{i,o,ℓ} h_{i,ℓ−1}ᵀ, written out, against torch's reverse mode."""
+    implementation = subject.build(case)
+    oracle = subject.replay(case, implementation)
+    jacobians = Autograd(case.network, case.X, oracle.masks).jacobians
+    expected = bounds.jacobian(oracle, Arithmetic(case.dtype))
+    for layer, (left, right) in enumerate(implementation.jacobian_factors(case.X), start=1):
+        got = left.astype(np.float64)[:, :, :, None] * right[:, None, None, :]
+        bound = Bounded(jacobians[layer - 1], expected[layer - 1].error)
+        assert_close(f"Jacobian, layer {layer}", ("sample", "output", "unit", "input"), got, bound)
+
+
+@register(
+    "forward", "jacobian_factors", "gram", "active_sets", strategy=tiny_cases, examples=NAMED_TINY_CASES, weight=0.25
+)
+def evaluation_matches_extended_precision(subject: Subject, case: Case) -> None:
+    """Outputs, factors and Gram matrix of tiny networks against scalar loops with fifty digits."""
+    implementation = subject.build(case)
+    oracle = subject.replay(case, implementation)
+    exact = extended.evaluate(case.network, case.X, oracle.masks)
+
+    def within(numbers: object, bound: Bounded) -> Bounded:
+        return Bounded(extended.rounded(numbers), bound.error)
+
+    assert_close("forward", ("sample", "output"), implementation.forward(case.X), within(exact.outputs, oracle.outputs))
+    for layer, (left, right) in enumerate(implementation.jacobian_factors(case.X), start=1):
+        g, h = (
+            within(exact.left[layer - 1], oracle.left[layer - 1]),
+            within(exact.hidden[layer - 1], oracle.hidden[layer - 1]),
+        )
+        assert_close(f"left factor, layer {layer}", ("sample", "output", "unit"), left, g)
+        assert_close(f"right factor, layer {layer}", ("sample", "unit"), right, h)
+    G = extended.gram(exact, case.trained or range(1, len(case.widths) + 1))
+    expected = bounds.gram(oracle, Arithmetic(case.dtype), case.trained)
+    assert_close("gram", ("row", "column"), implementation.gram(case.X), within(G, expected))
+
+
+@register("gram", "active_sets", strategy=evaluation_cases, examples=NAMED_EVALUATION_CASES)
 def gram_matrix_matches_the_oracle(subject: Subject, case: Case) -> None:
     """G = J Jᵀ: symmetric, and equal to the product of a Jacobian that is written out."""
     implementation = subject.build(case)
     arithmetic = Arithmetic(case.dtype)
     oracle = subject.replay(case, implementation)
-    expected = bounds.gram(oracle, arithmetic, case.trained)
-    trained = [layer - 1 for layer in case.trained or range(1, len(case.widths) + 1)]
-    explicit = gram_from_jacobian([oracle.left[k].value for k in trained], [oracle.hidden[k].value for k in trained])
+    expected = bounds.explicit_gram(oracle, arithmetic, case.trained)
     got = implementation.gram(case.X)
-    assert_close("gram", ("row", "column"), got, Bounded(explicit, expected.error))
-    assert_close("gram, transposed", ("row", "column"), got.T, Bounded(explicit, expected.error))
+    assert_close("gram", ("row", "column"), got, expected)
+    assert_close("gram, transposed", ("row", "column"), got.T, expected)
 
 
 @register(
@@ -88,7 +131,15 @@ def evaluation_is_exact_on_integers(subject: Subject, case: Case) -> None:
         assert_identical(f"right factor, layer {layer}", ("sample", "unit"), factors[1], exact_factors[1])
 
 
-@register("forward", "active_sets", "jacobian_factors", "to_network", strategy=cases, examples=NAMED_CASES, weight=0.5)
+@register(
+    "forward",
+    "active_sets",
+    "jacobian_factors",
+    "to_network",
+    strategy=evaluation_cases,
+    examples=NAMED_EVALUATION_CASES,
+    weight=0.5,
+)
 def evaluating_changes_nothing(subject: Subject, case: Case) -> None:
     """Evaluations repeat to the last bit, leave weights and the caller's arrays alone, and share no memory."""
     X = case.X.copy()
@@ -115,7 +166,7 @@ def _check_gradient(subject: Subject, case: Case, *, against_autograd: bool) -> 
     r = loss_bounds(case.loss, oracle.outputs, case.y, arithmetic).gradient
     expected = bounds.weighted_sums(r, oracle, arithmetic)
     if against_autograd:
-        values = autograd_gradient(case.network, case.X, case.y, oracle.masks, case.loss)
+        values = Autograd(case.network, case.X, oracle.masks).gradient(case.y, case.loss)
         expected = [Bounded(value, bound.error) for value, bound in zip(values, expected, strict=True)]
     got = implementation.gradient(case.X, case.y, case.loss)
     if len(got) != len(expected):

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import scipy.linalg
 
-from properties.loss_bounds import LossBounds
-from properties.replay import Replay
-from properties.rounding import Arithmetic, Bounded, exact
+from properties.tolerances.loss_bounds import LossBounds
+from properties.tolerances.replay import Replay
+from properties.tolerances.rounding import Arithmetic, Bounded, exact
 from reference.contract import Network, Summands
+from reference.gram import gram_from_jacobian
 
 
 def weighted_sums(coefficients: Bounded, oracle: Replay, arithmetic: Arithmetic) -> list[Bounded]:
@@ -26,6 +28,17 @@ def weighted_sums(coefficients: Bounded, oracle: Replay, arithmetic: Arithmetic)
     return sums
 
 
+def jacobian(oracle: Replay, arithmetic: Arithmetic) -> list[Bounded]:
+    """∂f_o(x_i)/∂W_ℓ for every layer, (n, c, m_ℓ, m_{ℓ−1}): for small m only."""
+    return [
+        arithmetic.elementwise(
+            Bounded(left.value[:, :, :, None], left.error[:, :, :, None]),
+            Bounded(right.value[:, None, None, :], right.error[:, None, None, :]),
+        )
+        for left, right in zip(oracle.left, oracle.hidden[:-1], strict=True)
+    ]
+
+
 def gram(oracle: Replay, arithmetic: Arithmetic, trained: Sequence[int] | None = None) -> Bounded:
     """G by the product formula, over the trained layers; None stands for all."""
     samples, outputs, _ = oracle.left[0].value.shape
@@ -38,6 +51,17 @@ def gram(oracle: Replay, arithmetic: Arithmetic, trained: Sequence[int] | None =
         expanded = Bounded(*(np.kron(part, np.ones((outputs, outputs))) for part in (rights.value, rights.error)))
         total = arithmetic.add(total, arithmetic.elementwise(lefts, expanded))
     return total
+
+
+def explicit_gram(oracle: Replay, arithmetic: Arithmetic, trained: Sequence[int] | None = None) -> Bounded:
+    """G from a Jacobian that is written out, in float64 sums over all its columns."""
+    layers = trained or range(1, len(oracle.left) + 1)
+    left = [oracle.left[layer - 1].value for layer in layers]
+    right = [oracle.hidden[layer - 1].value for layer in layers]
+    columns = sum(g.shape[2] * h.shape[1] for g, h in zip(left, right, strict=True))
+    sizes = gram_from_jacobian([np.abs(g) for g in left], [np.abs(h) for h in right])
+    rounding = Arithmetic("float64").gamma(columns) * sizes
+    return Bounded(gram_from_jacobian(left, right), gram(oracle, arithmetic, trained).error + rounding)
 
 
 def gauss_newton_coefficients(
@@ -61,11 +85,11 @@ def gauss_newton_coefficients(
     shape = loss.gradient.value.shape
     H, B = _block_diagonal(loss.hessian), _block_diagonal(loss.root)
     r, s = _flat(loss.gradient), _flat(loss.whitened)
-    plain = _solved(_plus(_times(H, G), damping), r, arithmetic, tolerance)
+    plain = solved(_plus(_times(H, G), damping), r, arithmetic, tolerance)
     beyond = exact(loss.rest.reshape(-1, 1) / damping if damping > 0.0 else np.zeros((len(s.value), 1)))
     moved = arithmetic.product(_times(_transposed(B), G), beyond, 2 * len(s.value))
     right = Bounded(s.value - moved.value, s.error + moved.error)
-    inner = _solved(_plus(_times(_times(_transposed(B), G), B), damping), right, arithmetic, tolerance)
+    inner = solved(_plus(_times(_times(_transposed(B), G), B), damping), right, arithmetic, tolerance)
     if plain is None or inner is None:
         return None
     expanded = arithmetic.product(B, inner, shape[1])
@@ -76,7 +100,7 @@ def gauss_newton_coefficients(
     return arithmetic.scaled(solution, learning_rate, arithmetic.roundoff)
 
 
-def _solved(A: Bounded, b: Bounded, arithmetic: Arithmetic, tolerance: float) -> Bounded | None:
+def solved(A: Bounded, b: Bounded, arithmetic: Arithmetic, tolerance: float) -> Bounded | None:
     """A⁻¹ b, where a backward stable solver returns the solution of (A + E) x̂ = b + e.
 
     |E| ≤ e_A + (γ_{3N+1} + tolerance)·‖A‖₂ in every element, |e| ≤ e_b + tolerance·‖b‖₂: Cholesky stays below it
@@ -133,13 +157,10 @@ def moved_weights(
     holds W_ℓ as a sum, it may also add the summands up.
     """
     terms = coefficients.value.size
-    absolute = Replay(
-        oracle.masks,
-        oracle.ambiguous,
-        oracle.margins,
-        [exact(h.largest) for h in oracle.hidden],
-        [exact(g.largest) for g in oracle.left],
-        oracle.outputs,
+    absolute = replace(
+        oracle,
+        hidden=[exact(h.largest) for h in oracle.hidden],
+        left=[exact(g.largest) for g in oracle.left],
     )
     sums = weighted_sums(coefficients, oracle, arithmetic)
     sizes = weighted_sums(exact(coefficients.largest), absolute, arithmetic)

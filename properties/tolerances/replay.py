@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from properties.rounding import UNIT_ROUNDOFF, Arithmetic, Bounded, exact
+from properties.tolerances.rounding import UNIT_ROUNDOFF, Arithmetic, Bounded, exact
 from reference import activation as phi
 from reference.contract import Network, Summands
 from reference.contract.shapes import Bool, Float
@@ -26,6 +26,7 @@ class Replay:
         masks: The masks that were used: the oracle's, with the implementation's at ambiguous units.
         ambiguous: Where either mask is legal.
         margins: z − τ by layer, from the oracle.
+        bands: A unit is ambiguous where |z − τ| is at most this, by layer.
         hidden: h_0 … h_L.
         left: g_1 … g_L, (n, c, m_ℓ).
         outputs: f.
@@ -34,6 +35,7 @@ class Replay:
     masks: list[Bool[np.ndarray, "n _"]]
     ambiguous: list[Bool[np.ndarray, "n _"]]
     margins: list[Float[np.ndarray, "n _"]]
+    bands: list[Float[np.ndarray, "n _"]]
     hidden: list[Bounded]
     left: list[Bounded]
     outputs: Bounded
@@ -56,29 +58,31 @@ def replay(
         summands: How the implementation holds its weights, where it holds them as sums.
     """
     hidden = [exact(X)]
-    used, ambiguous, margins = [], [], []
+    used, ambiguous, margins, bands = [], [], [], []
     for layer, weight in enumerate(network.weights):
-        terms = np.count_nonzero(hidden[-1].value, axis=1)[:, None]
+        terms = np.count_nonzero(hidden[-1].largest, axis=1)[:, None]
         held, more = _held(summands, layer)
         z = arithmetic.product(hidden[-1], exact(weight.T), terms + more, None if held is None else held.T)
         if network.biases is not None:
-            z = arithmetic.add(z, exact(np.broadcast_to(network.biases[layer], z.value.shape)))
+            z = arithmetic.offset(z, np.broadcast_to(network.biases[layer], z.value.shape), terms + more)
         width = z.value.shape[1]
         tau = phi.threshold(network.activation, width)
         margin = z.value - tau
-        unclear = np.abs(margin) <= z.error + _relative_threshold_error(arithmetic) * abs(tau)
+        band = z.error + _relative_threshold_error(arithmetic) * abs(tau)
+        unclear = (np.abs(margin) <= band) & (band > 0.0)  # z = τ without rounding is inactive, and clearly so
         mask = margin > 0
         if masks is not None:
             mask = np.where(unclear, masks[layer], mask)
         used.append(mask)
         ambiguous.append(unclear)
         margins.append(margin)
+        bands.append(band)
         hidden.append(_activate(network, z, mask, arithmetic))
-    last_terms = np.count_nonzero(hidden[-1].value, axis=1)[:, None]
+    last_terms = np.count_nonzero(hidden[-1].largest, axis=1)[:, None]
     outputs = arithmetic.product(hidden[-1], exact(network.readout.T), last_terms)
     if network.readout_bias is not None:
-        outputs = arithmetic.add(outputs, exact(np.broadcast_to(network.readout_bias, outputs.value.shape)))
-    return Replay(used, ambiguous, margins, hidden, _left(network, used, arithmetic, summands), outputs)
+        outputs = arithmetic.offset(outputs, np.broadcast_to(network.readout_bias, outputs.value.shape), last_terms)
+    return Replay(used, ambiguous, margins, bands, hidden, _left(network, used, arithmetic, summands), outputs)
 
 
 def _held(summands: Sequence[Summands] | None, layer: int) -> tuple[Float[np.ndarray, "fan_out fan_in"] | None, int]:
@@ -111,7 +115,7 @@ def _left(
     factors: list[Bounded] = []
     for layer in range(network.depth - 1, -1, -1):
         if factors:
-            terms = np.count_nonzero(factors[0].value, axis=2)[:, :, None]
+            terms = np.count_nonzero(factors[0].largest, axis=2)[:, :, None]
             held, more = _held(summands, layer + 1)
             factor = arithmetic.product(factors[0], exact(network.weights[layer + 1]), terms + more, held)
         width = masks[layer].shape[1]

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from properties.case import Case
-from properties.compare import Mismatch, assert_identical
-from properties.strategies import NAMED_CASES, cases
-from properties.suite import Subject, register
+from properties.cases.case import Case
+from properties.cases.strategies import NAMED_CASES, cases
+from properties.claims.present import EVALUATIONS
+from properties.runner.compare import Mismatch, assert_identical
+from properties.runner.registry import register
+from properties.runner.subject import Subject
 from reference.contract import Implementation
 
 
@@ -19,6 +22,8 @@ def _with(array: np.ndarray, value: float) -> np.ndarray:
     array.flat[array.size // 2] = value
     return array
 
+
+FEW = {name: NAMED_CASES[name] for name in ("three outputs", "float32", "readout bias", "softmax")}
 
 #: What is refused: a name, the argument that the message must mention, and the arguments of a step.
 BAD_STEPS: list[tuple[str, str, Callable[[Case], dict[str, Any]]]] = [
@@ -61,18 +66,77 @@ def bad_input_is_refused_and_changes_nothing(subject: Subject, case: Case) -> No
     before, outputs = implementation.to_network(), implementation.forward(case.X)
     labels = [(name, "y", change) for name, loss, change in BAD_LABELS if loss == case.loss]
     for name, argument, change in [*BAD_STEPS, *labels]:
-        try:
+        with _refusal(f"step, {name}", argument):
             _step(implementation, case, method, **change(case))
-        except ValueError as error:
-            if argument not in str(error):
-                raise Mismatch(f"step, {name}: the message does not name {argument}: {error}") from error
-        else:
-            raise Mismatch(f"step, {name}: expected a ValueError naming {argument}, got none")
         for layer, (now, then) in enumerate(
             zip(implementation.to_network().weights, before.weights, strict=True), start=1
         ):
             assert_identical(f"weights after {name}, layer {layer}", ("unit", "input"), now, then)
     assert_identical("forward after refused input", ("sample", "output"), implementation.forward(case.X), outputs)
+
+
+#: Samples that every operation refuses: a name and what becomes of X.
+BAD_SAMPLES: list[tuple[str, Callable[[np.ndarray], Any]]] = [
+    ("NaN in X", lambda X: _with(X, np.nan)),
+    ("infinity in X", lambda X: _with(X, -np.inf)),
+    ("no samples", lambda X: X[:0]),
+    ("too many features", lambda X: np.hstack([X, X])),
+    ("X without a samples axis", lambda X: X[0]),
+    ("complex X", lambda X: X.astype(complex)),
+    ("nothing for X", lambda X: None),
+]
+
+
+@register("forward", strategy=cases, examples=FEW, weight=0.1)
+def bad_input_to_an_evaluation_is_refused(subject: Subject, case: Case) -> None:
+    """Every evaluation refuses bad samples by a ValueError naming X; what comes next is as if nothing had been."""
+    implementation = subject.build(case)
+    outputs = implementation.forward(case.X)
+    for operation in EVALUATIONS:
+        if operation not in subject.capabilities.operations:
+            continue
+        labels: list[Any] = [case.y, case.loss] if operation == "gradient" else []
+        for name, change in BAD_SAMPLES:
+            with _refusal(f"{operation}, {name}", "X"):
+                getattr(implementation, operation)(change(case.X), *labels)
+        if operation == "gradient":
+            with _refusal("gradient, NaN in y", "y"):
+                implementation.gradient(case.X, _with(case.y, np.nan), case.loss)
+            with _refusal("gradient, unknown loss", "loss"):
+                implementation.gradient(case.X, case.y, "cubic")
+    assert_identical("forward after refused input", ("sample", "output"), implementation.forward(case.X), outputs)
+
+
+@register("forward", strategy=cases, examples=FEW, weight=0.05)
+def bad_arguments_of_the_factory_are_refused(subject: Subject, case: Case) -> None:
+    """Something that is no Network, an unknown dtype, an unknown device: a ValueError that names the argument."""
+    usual: dict[str, Any] = {"network": case.network, "device": subject.device, "dtype": case.dtype}
+    bad: list[tuple[str, Any]] = [
+        ("network", case.network.weights),
+        ("network", None),
+        ("dtype", "float8"),
+        ("dtype", "complex64"),
+        ("device", "abacus"),
+    ]
+    if subject.capabilities.trained_layers:
+        depth = case.network.depth
+        bad += [("trained_layers", layers) for layers in ((), (0,), (depth + 1,), (1, 1), "all")]
+    for argument, value in bad:
+        arguments = usual | {argument: value}
+        with _refusal(f"factory, {argument}={value!r:.40}", argument):
+            subject.factory(arguments.pop("network"), **arguments)
+
+
+@contextmanager
+def _refusal(what: str, argument: str) -> Iterator[None]:
+    """Expects a ValueError whose message names the argument."""
+    try:
+        yield
+    except ValueError as error:
+        if argument not in str(error):
+            raise Mismatch(f"{what}: the message does not name {argument}: {error}") from error
+    else:
+        raise Mismatch(f"{what}: expected a ValueError naming {argument}, got none")
 
 
 def _step(implementation: Implementation, case: Case, usual_method: str, **change: Any) -> None:

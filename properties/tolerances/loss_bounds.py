@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from properties.rounding import Arithmetic, Bounded, exact
+from properties.tolerances.rounding import Arithmetic, Bounded, exact
 from reference import loss as losses
 from reference.contract.shapes import Float
 
@@ -96,6 +96,7 @@ def _logit_loss(loss: str, f: Bounded, y: Float[np.ndarray, "n c"], arithmetic: 
         r_error = p * rho
         s_error = np.abs(s) * rho + r_error / roots
     u = arithmetic.roundoff
+    r_error = np.where(d > 1.0, 1.0, r_error)  # sigmoid and softmax lie between 0 and 1, whatever f's error
     gradient = Bounded(r, r_error + 4 * u * np.abs(r) + arithmetic.tiny)
     return LossBounds(
         _value(loss, f, y, gradient, arithmetic),

@@ -9,6 +9,7 @@ from itertools import pairwise
 import numpy as np
 
 import reference
+from properties.cases import planting
 from reference.contract import Activation, Network
 
 
@@ -28,8 +29,15 @@ class Case:
         trained: The layers that steps train; None for all.
         samples: n.
         duplicates: How many samples repeat the first one.
+        spread: How far these lie from it, in units of a sample; 0 for exact repetition. Small ones make the Gram matrix
+            ill-conditioned.
         zeros: How many samples (the last ones) are zero: dead where τ ≥ 0 and there are no biases.
+        planted: How many units of every layer, the first ones, are planted at their threshold. On the lattice they
+            have weights of zero and as biases, in turn, τ and the next numbers above and below. Elsewhere their
+            weights are moved so that z = τ up to rounding for the first sample, which makes them ambiguous.
         magnitude: Binary exponent of the inputs' size.
+        weight_magnitude: Binary exponent of the size of the hidden layers' weights.
+        sparse: Whether about half of the weights and of the readout's elements are zero.
         lattice: Whether all numbers are small integers, so that sums of products are exact.
         dtype: The dtype under test; all numbers are representable in it.
         learning_rate: η; for gradient descent in units of 1/‖G‖₂, so that no run diverges by itself.
@@ -48,8 +56,12 @@ class Case:
     trained: tuple[int, ...] | None = None
     samples: int = 3
     duplicates: int = 0
+    spread: float = 0.0
     zeros: int = 0
+    planted: int = 0
     magnitude: int = 0
+    weight_magnitude: int = 0
+    sparse: bool = False
     lattice: bool = False
     dtype: str = "float64"
     learning_rate: float = 0.5
@@ -67,13 +79,17 @@ class Case:
                 return generator.integers(-2, 3, shape).astype(self.dtype)
             return (spread * generator.standard_normal(shape)).astype(self.dtype)
 
-        return Network(
-            weights=[numbers(b, a, spread=np.sqrt(2.0 / b)) for a, b in pairwise(sizes)],
-            biases=[numbers(m, spread=np.sqrt(1.0 / m)) for m in self.widths] if self.biases else None,
-            readout=numbers(self.outputs, sizes[-1], spread=1.0),
-            activation=Activation(self.kind, self.b),
-            readout_bias=numbers(self.outputs, spread=1.0) if self.readout_bias else None,
-        )
+        size = 2.0**self.weight_magnitude
+        weights = [numbers(b, a, spread=size * np.sqrt(2.0 / b)) for a, b in pairwise(sizes)]
+        biases = [numbers(m, spread=np.sqrt(1.0 / m)) for m in self.widths] if self.biases else None
+        readout = numbers(self.outputs, sizes[-1], spread=1.0)
+        readout_bias = numbers(self.outputs, spread=1.0) if self.readout_bias else None
+        if self.sparse:
+            chosen = np.random.default_rng((self.seed, 3))
+            for array in (*weights, readout):
+                array[chosen.integers(2, size=array.shape) == 0] = 0.0
+        network = Network(weights, biases, readout, Activation(self.kind, self.b), readout_bias)
+        return planting.at_the_threshold(network, self.X[0], self.planted, self.lattice) if self.planted else network
 
     @cached_property
     def X(self) -> np.ndarray:
@@ -83,7 +99,8 @@ class Case:
             X = generator.integers(-3, 4, (self.samples, self.input_dimension)).astype(np.float64)
         else:
             X = generator.standard_normal((self.samples, self.input_dimension))
-        X[1 : 1 + self.duplicates] = X[0]
+        copies = X[1 : 1 + self.duplicates]
+        copies[...] = X[0] + self.spread * copies
         X[self.samples - self.zeros :] = 0.0
         return (2.0**self.magnitude * X).astype(self.dtype)
 

@@ -78,13 +78,13 @@ class Arithmetic:
 
         (|a| + e_a)(|b| + e_b) − |a||b| carries the errors of the factors, exactly, second order included;
         γ_{terms + 1} of the magnitudes adds the rounding of the sum and of a last rescaling. Where b is held as a
-        sum, `held` has the magnitudes of its summands: rounding is relative to these.
+        sum, `held` has the magnitudes of its summands: rounding is relative to these. A sum of zeros is exact.
         """
         absolute = np.abs(a.value) @ np.abs(b.value)
         largest = a.largest @ b.largest
         rounded = largest if held is None else a.largest @ held
         error = (largest - absolute) + self.gamma(np.asarray(terms) + 1) * rounded
-        return Bounded(a.value @ b.value, error + self.tiny * (np.asarray(terms) + 1))
+        return Bounded(a.value @ b.value, error + np.where(rounded > 0.0, self.tiny * (np.asarray(terms) + 1), 0.0))
 
     def elementwise(self, a: Bounded, b: Bounded) -> Bounded:
         """The elementwise product."""
@@ -97,6 +97,11 @@ class Arithmetic:
         value = a.value + b.value
         error = a.error + b.error
         return Bounded(value, error + self.gamma(1) * (np.abs(value) + error))
+
+    def offset(self, a: Bounded, bias: Float[np.ndarray, ...], terms: Float[np.ndarray, ...] | int) -> Bounded:
+        """A sum of `terms` products plus a bias, which may be what the summation began with."""
+        total = self.add(a, exact(bias))
+        return Bounded(total.value, total.error + self.gamma(terms) * np.abs(bias))
 
     def scaled(self, a: Bounded, factor: float, relative_error: float = 0.0) -> Bounded:
         """A number times a scalar that is itself known up to `relative_error`."""

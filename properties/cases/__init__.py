@@ -1,0 +1,1 @@
+"""Test cases: what one is, and the strategies that make them."""

@@ -1,0 +1,63 @@
+"""Units planted at their threshold: ties, their neighbours, and margins within rounding."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from reference import activation as phi
+from reference.contract import Network
+from reference.contract.shapes import Float
+from reference.forward import forward
+
+
+def at_the_threshold(network: Network, x: Float[np.ndarray, " d"], units: int, lattice: bool) -> Network:
+    """Plants the first units of every layer at their threshold.
+
+    Args:
+        network: The network; it stays as it is.
+        x: The sample that is to meet the threshold.
+        units: How many a layer; all where a layer has fewer.
+        lattice: Whether z is to be exact: weights of zero, and as biases in turn τ, the next number above and the
+            next below. Otherwise the weights move along h, the least change that makes z = τ but for rounding.
+    """
+    for layer in range(network.depth):
+        if lattice:
+            network = _by_biases(network, layer, units)
+        else:
+            network = _by_weights(network, layer, units, x.astype(np.float64))
+    return network
+
+
+def _by_biases(network: Network, layer: int, units: int) -> Network:
+    weights, biases = list(network.weights), list(network.biases or [])
+    weight, bias = weights[layer].copy(), biases[layer].copy()
+    tau = bias.dtype.type(phi.threshold(network.activation, len(weight)))
+    weight[:units] = 0.0
+    infinity = bias.dtype.type(np.inf)
+    bias[:units] = np.resize([tau, np.nextafter(tau, infinity), np.nextafter(tau, -infinity)], len(bias[:units]))
+    weights[layer], biases[layer] = weight, bias
+    return replace(network, weights=weights, biases=biases)
+
+
+def _by_weights(network: Network, layer: int, units: int, x: Float[np.ndarray, " d"]) -> Network:
+    trace = forward(_in_float64(network), x[None])
+    h, z = trace.hidden[layer][0], trace.preactivations[layer][0, :units]
+    norm = h @ h
+    if not 0.0 < norm < np.inf:
+        return network  # a dead sample meets no threshold
+    weight = network.weights[layer].copy()
+    tau = phi.threshold(network.activation, len(weight))
+    weight[:units] += np.outer((tau - z) / norm, h)
+    weights = list(network.weights)
+    weights[layer] = weight
+    return replace(network, weights=weights)
+
+
+def _in_float64(network: Network) -> Network:
+    return replace(
+        network,
+        weights=[weight.astype(np.float64) for weight in network.weights],
+        biases=None if network.biases is None else [bias.astype(np.float64) for bias in network.biases],
+    )
