@@ -16,7 +16,7 @@ from impl.backward import left_factors
 from impl.loss import SquaredLoss
 from impl.support import Support
 from impl.weights import EagerWeights
-from properties.rounding import Bounded
+from properties.tolerances.rounding import Bounded
 from reference.forward import Trace
 from reference.loss import gradient
 from tests.array_annotations import COMPILED, names_an_array
