@@ -15,7 +15,7 @@ from properties.cases.case import Case
 from properties.cases.strategies import NAMED_CASES, cases
 from properties.claims.steps import coefficients, part, take, with_batch
 from properties.runner.compare import assert_close
-from properties.runner.registry import register
+from properties.runner.registry import needs_methods, register
 from properties.runner.subject import Subject
 from properties.tolerances import bounds
 from properties.tolerances.loss_bounds import loss_bounds
@@ -47,18 +47,6 @@ CORNERS = {
 def without(method: str) -> str:
     """A reason to skip, as `unless` wants it."""
     return f"the implementation declares no {method}"
-
-
-def _needs_gradient_descent(subject: Subject) -> str:
-    return "" if "gradient_descent" in subject.capabilities.methods else without("gradient_descent")
-
-
-def _needs_both_methods(subject: Subject) -> str:
-    return (
-        ""
-        if "gauss_newton" in subject.capabilities.methods
-        else _needs_gradient_descent(subject) or without("gauss_newton")
-    )
 
 
 @register("step", "to_network", "active_sets", strategy=cases, examples=CORNERS, weight=0.15)
@@ -112,7 +100,7 @@ def the_update_for_the_mean_target_is_the_mean_of_the_updates(subject: Subject, 
     strategy=cases,
     examples=CORNERS,
     weight=0.15,
-    unless=_needs_both_methods,
+    unless=needs_methods("gradient_descent", "gauss_newton"),
 )
 def heavily_damped_gauss_newton_is_gradient_descent(subject: Subject, case: Case) -> None:
     """(HG + λI)⁻¹ r = r/λ + e with ‖e‖ ≤ ρ/(1 − ρ)·‖r‖/λ, ρ = ‖HG‖/λ (Neumann): a damping that is scaled shows here."""
@@ -148,7 +136,8 @@ def heavily_damped_gauss_newton_is_gradient_descent(subject: Subject, case: Case
     examples=CORNERS,
     weight=0.15,
     unless=lambda subject: (
-        _needs_gradient_descent(subject) or ("" if subject.capabilities.trained_layers else without("trained_layers"))
+        needs_methods("gradient_descent")(subject)
+        or ("" if subject.capabilities.trained_layers else without("trained_layers"))
     ),
 )
 def layers_are_updated_independently(subject: Subject, case: Case) -> None:
@@ -191,7 +180,7 @@ def the_order_of_the_samples_does_not_matter(subject: Subject, case: Case) -> No
     strategy=cases,
     examples=CORNERS,
     weight=0.15,
-    unless=_needs_gradient_descent,
+    unless=needs_methods("gradient_descent"),
 )
 def the_update_of_a_batch_is_the_sum_over_its_parts(subject: Subject, case: Case) -> None:
     """Gradient descent from the same weights: a risk is a sum over samples."""

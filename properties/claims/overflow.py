@@ -11,7 +11,7 @@ from properties.cases.case import Case
 from properties.cases.strategies import NAMED_CASES, cases
 from properties.claims.steps import part, take, with_batch
 from properties.runner.compare import Mismatch
-from properties.runner.registry import register
+from properties.runner.registry import needs_methods, register
 from properties.runner.subject import Subject
 from properties.tolerances.rounding import UNIT_ROUNDOFF
 from reference import Reference
@@ -64,7 +64,7 @@ def outputs_beyond_the_range_of_the_dtype_are_no_numbers(subject: Subject, case:
     strategy=cases,
     examples=CORNERS,
     weight=0.2,
-    unless=lambda subject: "" if "gauss_newton" in subject.capabilities.methods else "no Gauss–Newton steps",
+    unless=needs_methods("gauss_newton"),
 )
 def a_damped_step_is_bounded_whatever_the_scale(subject: Subject, case: Case) -> None:
     """‖ΔW‖_F ≤ η|r|/(2√λ) for one sample, one output and the squared loss.

@@ -64,3 +64,13 @@ def register(
         return check
 
     return add
+
+
+def needs_methods(*methods: str) -> Callable[[Subject], str]:
+    """For `unless`: the property takes steps of these methods."""
+
+    def reason(subject: Subject) -> str:
+        missing = [method for method in methods if method not in subject.capabilities.methods]
+        return f"the implementation declares no {', '.join(missing)}" if missing else ""
+
+    return reason
