@@ -16,9 +16,10 @@ from properties.tolerances.rounding import Arithmetic, Bounded
 from reference import Reference
 from reference.contract import Implementation, Network, StepReport
 from reference.contract.shapes import Float
+from reference.forward import forward
 
-#: A run in which an element of the Gram matrix is larger has left what anybody trains, and ends. Its overflows are the
-#: business of `a_step_that_overflows_changes_nothing`.
+#: A run in which a preactivation or an element of the Gram matrix is larger has left what anybody trains, and ends. Its
+#: overflows are the business of `a_step_that_overflows_changes_nothing`.
 LARGEST = 2.0**40
 
 
@@ -35,9 +36,13 @@ def part(case: Case, samples: slice | np.ndarray) -> Case:
 
 
 def tame(case: Case) -> bool:
-    """Whether the Gram matrix is of a size at which no number of a step comes near an overflow."""
+    """Whether preactivations and Gram matrix are of a size at which no number of a step comes near an overflow.
+
+    A sample that is dead in the last layer has no part in the Gram matrix, however large its preactivations are.
+    """
     gram = Reference(case.network, case.trained or tuple(range(1, case.network.depth + 1))).gram(case.X)
-    return bool(np.abs(gram).max() < LARGEST)  # not where it is NaN
+    sizes = [np.abs(z).max() for z in forward(case.network, case.X.astype(np.float64)).preactivations]
+    return bool(max(np.abs(gram).max(), *sizes) < LARGEST and np.isfinite([*sizes, gram.max()]).all())
 
 
 def goes_on(case: Case, implementation: Implementation) -> bool:
