@@ -395,5 +395,5 @@ def outcome(machine, examples, steps, plant=None):
 if __name__ == "__main__":
     torch.set_num_threads(1)
     found = {machine.__name__: outcome(machine, 12, 10) for machine in MACHINES}
-    found |= {plant.__name__: outcome(machine, 30, 10, plant) for plant, machine in PLANTED.items()}
+    found |= {plant.__name__: outcome(machine, 200, 10, plant) for plant, machine in PLANTED.items()}
     print(json.dumps(found))
