@@ -73,7 +73,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Draws the seed once for all tests, also for those in other processes, which get the options."""
+    """Draws the seed once for all tests, also for those in other processes, which get the options.
+
+    Raises:
+        UsageError: where --impl cannot be loaded.
+    """
+    if name := _option(config, "impl", None):
+        try:
+            subject_named(name)
+        except ArgumentError as error:
+            raise pytest.UsageError(str(error)) from error
     if _option(config, "seed", None) is None:
         profile = PROFILES[_option(config, "profile", "ci")]
         config.option.suite_seed = profile.with_choices().seed
@@ -84,10 +93,7 @@ def pytest_report_header(config: pytest.Config) -> list[str]:
     if not (name := _option(config, "impl", None)):
         return []
     profile = _profile(config, None)
-    try:
-        subject = subject_named(name, _option(config, "device", "cpu"), profile.run_length)
-    except ArgumentError as error:
-        raise pytest.UsageError(str(error)) from error
+    subject = subject_named(name, _option(config, "device", "cpu"), profile.run_length)
     return header_lines(header(subject, profile))
 
 

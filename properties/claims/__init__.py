@@ -7,6 +7,7 @@ from properties.claims import consistency
 from properties.claims import differences
 from properties.claims import symmetries
 from properties.claims import training
+from properties.claims import singular
 from properties.claims import linearity
 from properties.claims import runs
 from properties.claims import sequences
@@ -41,6 +42,7 @@ __all__ = [
     "precision",
     "runs",
     "sequences",
+    "singular",
     "sizes",
     "standstill",
     "symmetries",

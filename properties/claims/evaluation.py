@@ -151,7 +151,9 @@ def evaluating_changes_nothing(subject: Subject, case: Case) -> None:
     for array in returned:
         if array.flags.writeable:
             array[...] = 1  # a caller may overwrite what it was given
-    assert_identical("X after an evaluation", ("sample", "feature"), X, case.X)
+    assert_identical(
+        "X after returned arrays were overwritten (they may not share its memory)", ("sample", "feature"), X, case.X
+    )
     assert_identical("forward, repeated", ("sample", "output"), implementation.forward(X), first)
     for layer, (weight, given) in enumerate(
         zip(implementation.to_network().weights, case.network.weights, strict=True), start=1

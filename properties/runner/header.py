@@ -6,6 +6,7 @@ import importlib.metadata
 import os
 import platform
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import hypothesis
@@ -39,6 +40,7 @@ def header(subject: Subject, profile: Profile) -> dict[str, Any]:
             "torch": torch.__version__,
             "hypothesis": hypothesis.__version__,
         },
+        "suite_path": str(Path(__file__).parents[1]),
         "platform": platform.platform(),
         "cores": os.cpu_count(),
     }
@@ -61,7 +63,8 @@ def header_lines(data: dict[str, Any]) -> list[str]:
         f"implementation {data['implementation']}",
         f"declares {'; '.join(declared)}",
         f"device {data['device']} ({data['device_name']}), threads {data['threads']}, {data['platform']}",
-        ", ".join(f"{name} {version}" for name, version in data["versions"].items()),
+        ", ".join(f"{name} {version}" for name, version in data["versions"].items())
+        + f", suite in {data['suite_path']}",
         f"profile {data['profile']}, seed {data['seed']}, {data['examples']} random cases a property, "
         f"long runs of {data['run_length']} steps"
         + (f", failing cases kept in {data['database']}" if data["database"] else ""),

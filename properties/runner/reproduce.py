@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import difflib
 import shlex
 import sys
 from collections.abc import Iterator
@@ -42,7 +43,9 @@ def property_named(name: str) -> Property:
     for item in REGISTRY:
         if item.name == name:
             return item
-    raise ArgumentError("--only", "one of " + ", ".join(item.name for item in REGISTRY), repr(name))
+    names = [item.name for item in REGISTRY]
+    likely = difflib.get_close_matches(name, names, n=5, cutoff=0.3) or names
+    raise ArgumentError("--only", f"the name of a property, such as {', '.join(likely)}", repr(name))
 
 
 def command(subject: Subject, name: str, case: Case) -> str:

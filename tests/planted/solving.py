@@ -139,3 +139,15 @@ def damping_on_the_first_row_only(dense: Module) -> None:
         return correct(G + some, 0.0, r)
 
     dense._solved = _solved
+
+
+@plant("properties.examples.numpy_dense", NUMPY, killed_by="without_damping_live_samples_are_fitted_beside_dead_ones")
+def singular_systems_move_nothing(dense: Module) -> None:
+    """Where the Gram matrix is singular and there is no damping the step is left out, for the live samples, too."""
+    correct = dense._solved
+
+    def solved(G: np.ndarray, damping: float, r: np.ndarray) -> np.ndarray:
+        singular = np.linalg.matrix_rank(G) < len(G)
+        return np.zeros_like(r) if singular and damping == 0.0 else correct(G, damping, r)
+
+    dense._solved = solved

@@ -86,7 +86,7 @@ def test_exit_status_is_one_where_nothing_ran(capsys):
         (["--impl", "reference"], "impl: expected package.module:factory"),
         (["--impl", "reference:nothing"], "impl: expected a callable 'nothing' in reference"),
         (["--examples", "0"], "expected a whole number of at least 1, got 0"),
-        (["--only", "everything"], "--only: expected one of active_sets_are"),
+        (["--only", "everything"], "--only: expected the name of a property, such as "),
     ],
 )
 def test_bad_arguments_exit_with_two_and_one_message(arguments, message, capsys):
