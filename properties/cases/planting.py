@@ -11,6 +11,10 @@ from reference.contract import Network
 from reference.contract.shapes import Float
 from reference.forward import forward
 
+#: In units of a layer's largest weight. Along a tiny h the least change is huge, and so is what comes of it: with this
+#: factor in each of four layers, products of four of their numbers stay within float32's range.
+LARGEST_CHANGE = 2.0**6
+
 
 def at_the_threshold(network: Network, x: Float[np.ndarray, " d"], units: int, lattice: bool) -> Network:
     """Plants the first units of every layer at their threshold.
@@ -49,7 +53,9 @@ def _by_weights(network: Network, layer: int, units: int, x: Float[np.ndarray, "
         return network  # a dead sample meets no threshold
     weight = network.weights[layer].copy()
     tau = phi.threshold(network.activation, len(weight))
-    weight[:units] += np.outer((tau - z) / norm, h)
+    change = np.outer((tau - z) / norm, h)
+    planted = np.abs(change).max(axis=1) <= LARGEST_CHANGE * np.abs(weight).max()
+    weight[:units][planted] += change[planted]
     weights = list(network.weights)
     weights[layer] = weight
     return replace(network, weights=weights)
