@@ -125,7 +125,7 @@ def message(error: BaseException) -> str:
 def _compared(item: Property, subject: Subject, case: Case) -> tuple[list[Comparison], BaseException | None]:
     with recorded() as comparisons, np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         try:
-            item.check(subject, case)
+            item.check(subject, replace(case))  # with arrays of its own
         except (Exception, SystemExit, GeneratorExit) as error:
             return comparisons, error
     return comparisons, None

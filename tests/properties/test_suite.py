@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import reference
@@ -96,6 +97,20 @@ def test_bad_arguments_exit_with_two_and_one_message(arguments, message, capsys)
         main(arguments)
     assert stopped.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_what_an_implementation_writes_into_a_case_is_not_held_against_the_next():
+    item = next(item for item in REGISTRY if item.name == "arrays_of_the_caller_are_neither_written_nor_kept")
+    before = {
+        name: [array.copy() for array in (case.X, case.y, *case.network.weights)]
+        for name, case in item.examples.items()
+    }
+    writing = load_factory("tests.planted:factory?bug=targets_overwritten")
+    assert run_property(item, Subject("writing", writing), examples=1).state == "failed"
+    for name, case in item.examples.items():
+        for now, then in zip([case.X, case.y, *case.network.weights], before[name], strict=True):
+            np.testing.assert_array_equal(now, then)
+    assert run_property(item, Subject("oracle", reference.factory), examples=1).state == "passed"
 
 
 def test_the_reported_case_is_code_that_fails_again():
