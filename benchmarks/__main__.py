@@ -1,4 +1,4 @@
-"""`python -m benchmarks measure` and `choices`: how the cost of an iteration scales, and which choice wins where."""
+"""`python -m benchmarks COMMAND`: how the cost of an iteration scales, and whether it got worse."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.commands import choices, measure
+from benchmarks.commands import calibrate, choices, measure, report
 from reference.contract.command_line import run
 
-COMMANDS = {"measure": measure, "choices": choices}
+COMMANDS = {"measure": measure, "report": report, "calibrate": calibrate, "choices": choices}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -21,7 +21,7 @@ class Agreement:
 
     Attributes:
         deviation: The largest deviation over the steps, in units of its tolerance: agreement means at most 1.
-        step: At which step, counted from 0.
+        step: At which step, counted from 0; after the last one it is the outputs that deviate.
         tolerance: Of the last step.
     """
 
@@ -36,10 +36,18 @@ class Agreement:
 
 
 def agreement(measurement: Measurement, name: str, m: int) -> Agreement:
-    """Compares the losses of every step with the dense rival's."""
+    """Compares every window with the dense rival's of the same round: the loss of every step, the final outputs."""
     plan = measurement.plan
-    ours, dense = (measurement.records[who, m].losses for who in (name, DENSE))
-    return losses_agree(ours, dense, plan.problem.y, m=m, depth=plan.depth, dtype=plan.dtype)
+    compared = []
+    for ours, dense in zip(measurement.visits[name, m], measurement.visits[DENSE, m], strict=True):
+        y, dtype = plan.training.problem.y, plan.training.dtype
+        compared.append(losses_agree(ours.losses, dense.losses, y, m=m, depth=plan.depth, dtype=dtype))
+        if ours.outputs and dense.outputs:
+            steps = len(dense.losses)
+            compared.append(
+                outputs_agree(ours.outputs, dense.outputs, y, step=steps, m=m, depth=plan.depth, dtype=dtype)
+            )
+    return max(compared, key=lambda one: one.deviation)
 
 
 def losses_agree(
@@ -68,8 +76,42 @@ def losses_agree(
         dtype: In which both compute.
     """
     ours, theirs = (np.sqrt(2.0 * np.asarray(values, dtype=np.float64)) for values in (losses, expected))
-    unit = UNIT_ROUNDOFF[dtype] * 2.0 ** (depth + 2) * math.sqrt(m)
-    tolerance = np.arange(1, len(theirs) + 1) * unit * (float(np.linalg.norm(y)) + theirs)
+    steps = np.arange(1, len(theirs) + 1)
+    tolerance = steps * _unit(m, depth, dtype) * (float(np.linalg.norm(y)) + theirs)
     deviation = np.nan_to_num(np.abs(ours - theirs) / tolerance, nan=math.inf)
     worst = int(deviation.argmax())
     return Agreement(float(deviation[worst]), worst, float(tolerance[-1]))
+
+
+def outputs_agree(
+    outputs: Sequence[float],
+    expected: Sequence[float],
+    y: Float[np.ndarray, "n 1"],
+    *,
+    step: int,
+    m: int,
+    depth: int,
+    dtype: str,
+) -> Agreement:
+    """Compares the outputs f(x_i) after some steps with another implementation's, in norm.
+
+    The tolerance is that of ‖r‖ after as many steps (losses_agree): outputs are what residuals are made of.
+
+    Args:
+        outputs: Of the one in question, sample by sample.
+        expected: Of the other.
+        y: Targets.
+        step: Steps taken.
+        m: The width of all layers.
+        depth: L.
+        dtype: In which both compute.
+    """
+    ours, theirs = (np.asarray(values, dtype=np.float64) for values in (outputs, expected))
+    size = float(np.linalg.norm(y)) + float(np.linalg.norm(theirs - np.asarray(y, dtype=np.float64).ravel()))
+    tolerance = (step + 1) * _unit(m, depth, dtype) * size
+    deviation = float(np.linalg.norm(ours - theirs)) / tolerance if ours.shape == theirs.shape else math.inf
+    return Agreement(deviation if math.isfinite(deviation) else math.inf, step, tolerance)
+
+
+def _unit(m: int, depth: int, dtype: str) -> float:
+    return float(UNIT_ROUNDOFF[dtype] * 2.0 ** (depth + 2) * math.sqrt(m))

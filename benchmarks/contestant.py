@@ -58,11 +58,17 @@ def load_contestant(impl: str, *, dtype: str) -> Contestant:
     Raises:
         ArgumentError: for what cannot be imported, or declares that it cannot take Gauss-Newton steps in this dtype.
     """
-    name, equals, source = impl.partition("=")
-    if not equals or ":" in name:  # an "=" after the ":" belongs to an option
-        name, source = impl.removesuffix(":factory"), impl
+    name, source = named(impl)
     contestant = Contestant(name, source, load_factory(source))
     can = capabilities_of(contestant.factory)
     if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
         raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
     return contestant
+
+
+def named(impl: str) -> tuple[str, str]:
+    """Name and source of an implementation, from what load_contestant takes."""
+    name, equals, source = impl.partition("=")
+    if not equals or ":" in name:  # an "=" after the ":" belongs to an option
+        return impl.removesuffix(":factory"), impl
+    return name, source

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
@@ -13,6 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from reference.contract import ArgumentError
+
 
 def environment(device: str) -> dict[str, Any]:
     """Describes machine, libraries and version, in plain JSON types; what cannot be found out is None.
@@ -20,24 +23,33 @@ def environment(device: str) -> dict[str, Any]:
     Args:
         device: The torch device that is measured.
     """
-    commit = _git("rev-parse", "HEAD")
-    status = _git("status", "--porcelain")
+    changes = _git("diff", "HEAD")
     return {
-        "commit": commit,
-        "dirty": None if status is None else bool(status),
+        "commit": _git("rev-parse", "HEAD"),
+        "dirty": None if changes is None else bool(changes),
+        "changes": hashlib.sha256(changes.encode()).hexdigest() if changes else None,
         "cpu": _cpu(),
         "cores": _cores(),
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name(device) if torch.device(device).type == "cuda" else str(device),
-        "torch": torch.__version__,
+        "torch": str(torch.__version__),
         "blas": _built_with("BLAS_INFO"),
         "onednn": torch.backends.mkldnn.is_available(),
         "cuda": torch.version.cuda,
         "numpy": np.__version__,
         "python": sys.version.split()[0],
         "os": platform.platform(),
-        "load": os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
     }
+
+
+def refuse_changes(conditions: dict[str, Any]) -> None:
+    """Raises ArgumentError where tracked files differ from the commit under which a measurement would be recorded."""
+    if conditions["dirty"]:
+        raise ArgumentError(
+            "tree",
+            "one without uncommitted changes to tracked files, or --allow-dirty",
+            f"changes to commit {conditions['commit'][:12]}",
+        )
 
 
 def _git(*arguments: str) -> str | None:

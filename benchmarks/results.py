@@ -1,4 +1,4 @@
-"""The files of a measurement: scaling.json, scaling.csv with the raw samples, scaling.png."""
+"""The files of a measurement: scaling.json, scaling.csv with the samples of every round, the report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from benchmarks.plot import draw
-from benchmarks.sweep import Measurement
-from reference.contract import ArgumentError, PhaseWork
+import numpy as np
 
-CSV_COLUMNS = ("implementation", "m", "phase", "sample", "seconds", "multiply_adds", "bytes")
+from benchmarks.analysis import ALL_PHASES, phase_counts, phase_windows
+from benchmarks.report.files import report_files
+from benchmarks.sweep import Measurement
+from reference.contract import ArgumentError
+
+CSV_COLUMNS = (
+    *("implementation", "m", "phase", "round", "seconds", "median_seconds", "maximum_seconds"),
+    *("multiply_adds", "bytes"),
+)
 
 
 def check_folder(folder: str) -> Path:
@@ -34,7 +40,7 @@ def check_folder(folder: str) -> Path:
 
 
 def write(document: dict[str, Any], measurement: Measurement, folder: Path) -> list[Path]:
-    """Writes the three files, each as a whole or not at all.
+    """Writes the files, each as a whole or not at all.
 
     Args:
         document: From benchmarks.analysis.
@@ -44,13 +50,9 @@ def write(document: dict[str, Any], measurement: Measurement, folder: Path) -> l
     Returns:
         The files' paths.
     """
-    image = io.BytesIO()
-    draw(document).savefig(image, format="png", dpi=150)
-    contents = {
-        "scaling.json": (json.dumps(document, indent=1, allow_nan=False) + "\n").encode(),
-        "scaling.csv": _raw_samples(measurement).encode(),
-        "scaling.png": image.getvalue(),
-    }
+    text = (json.dumps(document, indent=1, allow_nan=False) + "\n").encode()
+    samples = _raw_samples(measurement).encode()
+    contents = {"scaling.json": text, "scaling.csv": samples, **report_files(document, text, samples)}
     paths = [folder / name for name in contents]
     for path, content in zip(paths, contents.values(), strict=True):
         write_atomically(path, content)
@@ -58,16 +60,18 @@ def write(document: dict[str, Any], measurement: Measurement, folder: Path) -> l
 
 
 def _raw_samples(measurement: Measurement) -> str:
+    """A line for every phase of every visit: the mean, median and maximum over its window."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    for (name, m), record in measurement.records.items():
-        for phase, samples in record.seconds.items():
-            works = record.work.get(phase, [])
-            for number, seconds in enumerate(samples):
-                work = works[min(number, len(works) - 1)] if works else PhaseWork()
-                counts = (work.multiply_adds, work.bytes) if works else ("", "")
-                writer.writerow((name, m, phase, number, repr(seconds), *counts))
+    for (name, m), visits in measurement.visits.items():
+        for phase in ALL_PHASES:
+            for visit in visits:
+                window, counts = phase_windows(visit, phase), phase_counts([visit], phase)
+                if any(window):  # a phase that is not reported takes no time
+                    seconds = map(repr, (float(np.mean(window)), float(np.median(window)), max(window)))
+                    counted = ("", "") if counts is None else counts[:2]
+                    writer.writerow((name, m, phase, visit.round, *seconds, *counted))
     return text.getvalue()
 
 

@@ -1,8 +1,8 @@
-"""A sweep over the width: all implementations at all widths, one iteration at a time, in random order.
+"""A sweep over the width: all implementations at all widths, one window of iterations at a time, in random order.
 
 Rounds interleave widths and implementations, so that a machine that slows down slows all of them down. Every raw
-sample is kept. Before each timed iteration the same implementation takes an untimed one, so that a narrow network
-is not measured with the caches that a wide one left behind.
+sample is kept, in a journal as soon as it is taken, and a sweep that was cut off goes on from there. Rounds are added
+until the exponents are as precise as asked for, or the time is used up.
 """
 
 from __future__ import annotations
@@ -10,24 +10,28 @@ from __future__ import annotations
 import gc
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-import torch
+import numpy as np
 
-from benchmarks.contestant import Contestant
+from benchmarks.contestant import DENSE, Contestant
+from benchmarks.journal import Journal
 from benchmarks.memory import extra_memory
-from reference.contract import PHASES, Implementation, PhaseWork, Problem, StepReport
+from benchmarks.scaling import plain_exponent, ratios, settle_rounds
+from benchmarks.visit import Training, Visit, step, visit
+from reference.contract import Network
 from reference.contract.arguments import affordable
 from reference.initialization import random_network
 
-#: The phases of a sweep: construction, the phases of a step, and the step as a whole.
-ALL_PHASES = ("initialization", *PHASES, "iteration")
+#: Fewer rounds than these are taken only where time runs out; two are taken in any case.
+FEWEST_ROUNDS = 5
+FEWEST_ROUNDS_IN_TIME = 2
+#: Iterations over which memory is followed, at most.
+MEMORY_WINDOW = 8
 
-WARM_UP_STEPS = 2
-INITIALIZATIONS = 3
-DAMPING = 1e-6
+_WARM_UP_ITERATIONS = 2
 
 
 @dataclass(frozen=True)
@@ -35,43 +39,22 @@ class Plan:
     """What to measure.
 
     Attributes:
-        problem: Samples and targets.
+        training: What is trained at every width.
         widths: m, all layers alike; increasing.
         depth: L.
-        rounds: How often every implementation is timed at every width.
-        learning_rate: Of the Gauss-Newton steps; their damping is 1e-6.
         seed: Chooses weights and the order within rounds.
-        device: A torch device.
-        dtype: "float32" or "float64".
+        rounds: How often every implementation is visited at every width, at most.
+        budget: Seconds after which no further round is begun.
+        precision: Rounds end when every time exponent of an iteration is known to ± this.
     """
 
-    problem: Problem
+    training: Training
     widths: tuple[int, ...]
     depth: int
-    rounds: int
-    learning_rate: float
     seed: int
-    device: str
-    dtype: str
-
-
-@dataclass
-class Record:
-    """What was measured of one implementation at one width, round by round.
-
-    Attributes:
-        seconds: By phase the raw samples; "initialization" has samples of its own, not one a round.
-        work: By phase of a step the counted work of every timed iteration, and that of one construction.
-        losses: Of every step, the untimed ones included: the same list for implementations that agree.
-        extra_memory: Peak bytes of one iteration beyond the weights; None if not measured.
-    """
-
-    seconds: dict[str, list[float]] = field(default_factory=lambda: {phase: [] for phase in ALL_PHASES})
-    work: dict[str, list[PhaseWork]] = field(
-        default_factory=lambda: {phase: [] for phase in ALL_PHASES if phase != "iteration"}
-    )
-    losses: list[float] = field(default_factory=list)
-    extra_memory: int | None = None
+    rounds: int
+    budget: float
+    precision: float
 
 
 @dataclass
@@ -81,26 +64,39 @@ class Measurement:
     Attributes:
         plan: What was asked for.
         names: The implementations.
-        records: By (name, m).
-        rounds: Complete rounds; samples of an incomplete one are not kept.
-        interrupted: Whether it was stopped before the last round.
+        visits: By (name, m), one for each complete round, in their order; those of an incomplete round are in the
+            journal only.
+        extra_memory: By (name, m) the peak bytes of an iteration beyond what was held before it.
+        rounds: Complete ones.
+        ended_by: "rounds", "precision", "budget" or "interruption".
     """
 
     plan: Plan
     names: tuple[str, ...]
-    records: dict[tuple[str, int], Record]
+    visits: dict[tuple[str, int], list[Visit]]
+    extra_memory: dict[tuple[str, int], int] = field(default_factory=dict)
     rounds: int = 0
-    interrupted: bool = False
+    ended_by: str = "interruption"
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether it was stopped before it was done."""
+        return self.ended_by == "interruption"
 
 
 def sweep(
-    plan: Plan, contestants: Sequence[Contestant], progress: Callable[[str, int, int], None] = lambda *_: None
+    plan: Plan,
+    contestants: Sequence[Contestant],
+    journal: Journal,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Measurement:
     """Measures; Ctrl-C ends it early with the rounds that are complete.
 
     Args:
         plan: What to measure.
         contestants: Whom.
+        journal: Where every sample goes; what it holds already is not measured again. Its end is for the caller to
+            write, when the results are on disk.
         progress: Called with what is being done, the number of things done and that of all.
 
     Raises:
@@ -108,118 +104,146 @@ def sweep(
         KeyboardInterrupt: where not a single round was complete.
         SolveError: where a step fails.
     """
-    _check_memory(plan, contestants)
-    names = tuple(contestant.name for contestant in contestants)
-    measurement = Measurement(plan, names, {(name, m): Record() for name in names for m in plan.widths})
-    total = len(plan.widths) * (2 + len(contestants) * plan.rounds)
-    order = random.Random(plan.seed)
-    networks = _initialize(plan, contestants, measurement, order, lambda done: progress("initialization", done, total))
-    done = len(plan.widths)
-    points = list(networks)
+    check_memory(plan)
+    points = [(contestant, m) for contestant in contestants for m in plan.widths]
+    measurement = Measurement(
+        plan, tuple(contestant.name for contestant in contestants), {(who.name, m): [] for who, m in points}
+    )
+    taken, spent = dict[tuple[int, str, int], Visit](), dict[tuple[int, str, int], float]()
+    for entry in journal.entries:
+        if entry["kind"] == "visit":
+            known = Visit.of_plain(entry["visit"])
+            taken[known.round, known.implementation, known.m] = known
+            spent[known.round, known.implementation, known.m] = entry["elapsed"]
+    elapsed = 0.0  # as if nothing had cut the sweep off: round by round, of those in the journal, too
+    networks = _Networks(plan)
     try:
+        _warm_up(plan, contestants, networks)
         for number in range(plan.rounds):
-            samples = {}
-            gc.collect()
-            order.shuffle(points)
-            for name, m in points:
-                progress(f"round {number + 1} of {plan.rounds}", done, total)
-                samples[name, m] = _visit(plan, networks[name, m])
-                done += 1
-            for point, (seconds, first, second) in samples.items():
-                _keep(measurement.records[point], seconds, first, second)
-            measurement.rounds += 1
-        for index, m in enumerate(plan.widths, start=1):
-            progress("memory", done + index, total)
-            for name in names:
-                record, network = measurement.records[name, m], networks[name, m]
-                record.extra_memory = extra_memory(partial(_step, plan, network), plan.device)
+            begin = elapsed
+            for place, (contestant, m) in enumerate(_order(plan, points, number)):
+                key = number, contestant.name, m
+                progress(f"round {number + 1}", number * len(points) + place, (plan.rounds + 1) * len(points))
+                if key not in taken:
+                    started = time.perf_counter()
+                    taken[key] = visit(plan.training, contestant, networks.of(m), number)
+                    spent[key] = time.perf_counter() - started
+                    journal.append({"kind": "visit", "elapsed": spent[key], "visit": taken[key].plain()})
+                elapsed += spent[key]
+            for contestant, m in points:
+                measurement.visits[contestant.name, m].append(taken[number, contestant.name, m])
+            measurement.rounds = number + 1
+            ended_by = _ended_by(measurement, elapsed, elapsed - begin)
+            if ended_by is not None:
+                break
+        for done, (name, m, peak) in enumerate(_memory(plan, points, networks, journal)):
+            measurement.extra_memory[name, m] = peak
+            progress("memory", plan.rounds * len(points) + done, (plan.rounds + 1) * len(points))
+        measurement.ended_by = ended_by or "rounds"
     except KeyboardInterrupt:
         if measurement.rounds == 0:
             raise
-        measurement.interrupted = True
-    progress("done", total, total)
     return measurement
 
 
-def _initialize(
-    plan: Plan,
-    contestants: Sequence[Contestant],
-    measurement: Measurement,
-    order: random.Random,
-    progress: Callable[[int], None],
-) -> dict[tuple[str, int], Implementation]:
-    """Builds every implementation at every width, several times for the clock, and takes the warm-up steps."""
-    built: dict[tuple[str, int], Implementation] = {}
-    inputs = plan.problem.X.shape[1]
-    for contestant in contestants:  # compilers and libraries start here, not under the clock
-        contestant.factory(
-            random_network(inputs, [plan.widths[0]] * plan.depth, seed=plan.seed, dtype=plan.dtype),
-            device=plan.device,
-            dtype=plan.dtype,
+class _Networks:
+    """Initial networks, one for every width, drawn when first asked for."""
+
+    def __init__(self, plan: Plan):
+        self._plan, self._kept = plan, dict[int, Network]()
+
+    def of(self, m: int) -> Network:
+        if m not in self._kept:
+            plan = self._plan
+            inputs = plan.training.problem.X.shape[1]
+            self._kept[m] = random_network(inputs, [m] * plan.depth, seed=plan.seed, dtype=plan.training.dtype)
+        return self._kept[m]
+
+
+def _warm_up(plan: Plan, contestants: Sequence[Contestant], networks: _Networks) -> None:
+    """Compilers and libraries start here, not under the clock."""
+    for contestant in contestants:
+        implementation = contestant.factory(
+            networks.of(plan.widths[0]), device=plan.training.device, dtype=plan.training.dtype
         )
-    for done, m in enumerate(plan.widths):
-        progress(done)
-        network = random_network(inputs, [m] * plan.depth, seed=plan.seed, dtype=plan.dtype)
-        turns = [contestant for contestant in contestants for _ in range(INITIALIZATIONS)]
-        order.shuffle(turns)
-        for contestant in turns:
-            point = contestant.name, m
-            built.pop(point, None)  # at most one copy of each is alive
-            begin = now(plan.device)
-            implementation = contestant.factory(network, device=plan.device, dtype=plan.dtype)
-            measurement.records[point].seconds["initialization"].append(now(plan.device) - begin)
-            built[point] = implementation
-        for contestant in contestants:
-            point = contestant.name, m
-            work = getattr(built[point], "initialization", None)
-            if isinstance(work, PhaseWork):
-                measurement.records[point].work["initialization"].append(work)
-            for _ in range(WARM_UP_STEPS):
-                measurement.records[point].losses.append(_step(plan, built[point]).loss)
-    return built
+        for _ in range(_WARM_UP_ITERATIONS):
+            step(plan.training, implementation)
+    gc.freeze()  # each visit collects garbage, which would walk through all that the libraries hold
 
 
-def _visit(plan: Plan, implementation: Implementation) -> tuple[float, StepReport, StepReport]:
-    """An untimed iteration, then a timed one: seconds of the second, reports of both."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        first = _step(plan, implementation)
-        begin = now(plan.device)
-        second = _step(plan, implementation)
-        return now(plan.device) - begin, first, second
-    finally:
-        if enabled:
-            gc.enable()
+def _order(plan: Plan, points: Sequence[tuple[Contestant, int]], number: int) -> list[tuple[Contestant, int]]:
+    """The same for a round however often the sweep is resumed."""
+    order = list(points)
+    random.Random(f"{plan.seed} {number}").shuffle(order)
+    return order
 
 
-def _keep(record: Record, seconds: float, first: StepReport, second: StepReport) -> None:
-    record.losses += [first.loss, second.loss]
-    record.seconds["iteration"].append(seconds)
-    if not second.work:  # an implementation that counts nothing
-        return
-    for phase in PHASES:
-        work = second.work.get(phase, PhaseWork())
-        record.seconds[phase].append(work.seconds)
-        record.work[phase].append(work)
+def _ended_by(measurement: Measurement, elapsed: float, last_round: float) -> str | None:
+    """Whether the sweep ends after the round just completed, and why."""
+    plan = measurement.plan
+    if measurement.rounds >= plan.rounds:
+        return "rounds"
+    if measurement.rounds >= FEWEST_ROUNDS_IN_TIME and elapsed + last_round > plan.budget:
+        return "budget"
+    if measurement.rounds >= FEWEST_ROUNDS and _precise(measurement):
+        return "precision"
+    return None
 
 
-def _step(plan: Plan, implementation: Implementation) -> StepReport:
-    return implementation.step(
-        plan.problem.X, plan.problem.y, method="gauss_newton", learning_rate=plan.learning_rate, damping=DAMPING
-    )
+def _precise(measurement: Measurement) -> bool:
+    """Whether every exponent of an iteration is known to the plan's precision, and every final ratio to 5 %."""
+    m = np.array(measurement.plan.widths, dtype=np.float64)
+    seconds = {name: iteration_seconds(measurement, name) for name in measurement.names}
+    for samples in seconds.values():
+        exponent = plain_exponent(m, settle_rounds(samples))
+        if float(exponent.high - exponent.low) > 2.0 * measurement.plan.precision:
+            return False
+    for name in measurement.names:
+        widest = ratios(seconds[DENSE], seconds[name])[-1]
+        if widest.interval.high > 1.05 * widest.value:
+            return False
+    return True
 
 
-def now(device: str) -> float:
-    """The clock's time in seconds, when the device has done what it was given."""
-    if torch.device(device).type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+def iteration_seconds(measurement: Measurement, name: str) -> np.ndarray:
+    """Amortized seconds of an iteration, (rounds, widths): the mean over each window."""
+    return np.array(
+        [
+            [np.mean(taken.seconds["iteration"]) for taken in measurement.visits[name, m]]
+            for m in measurement.plan.widths
+        ]
+    ).T
 
 
-def _check_memory(plan: Plan, contestants: Sequence[Contestant]) -> None:
-    itemsize = 4 if plan.dtype == "float32" else 8
-    inputs = plan.problem.X.shape[1]
+def _memory(
+    plan: Plan, points: Sequence[tuple[Contestant, int]], networks: _Networks, journal: Journal
+) -> Iterator[tuple[str, int, int]]:
+    known = {
+        (entry["implementation"], entry["m"]): entry["bytes"] for entry in journal.entries if entry["kind"] == "memory"
+    }
+    for contestant, m in points:
+        if (contestant.name, m) not in known:
+            known[contestant.name, m] = peak = window_memory(plan.training, contestant, networks.of(m))
+            journal.append({"kind": "memory", "implementation": contestant.name, "m": m, "bytes": peak})
+        yield contestant.name, m, known[contestant.name, m]
+
+
+def window_memory(training: Training, contestant: Contestant, network: Network) -> int:
+    """Peak bytes beyond what is held between iterations, over the first iterations but the very first."""
+    implementation = contestant.factory(network, device=training.device, dtype=training.dtype)
+    one = partial(step, training, implementation)
+    one()
+
+    def window() -> None:
+        for _ in range(min(training.iterations, MEMORY_WINDOW)):
+            one()
+
+    return extra_memory(window, training.device)
+
+
+def check_memory(plan: Plan) -> None:
+    """Raises ArgumentError for networks that do not fit: all of them are kept, and an implementation beside them."""
+    itemsize = 4 if plan.training.dtype == "float32" else 8
+    inputs = plan.training.problem.X.shape[1]
     sizes = [itemsize * (m * inputs + (plan.depth - 1) * m * m) for m in plan.widths]
-    # Every implementation holds a copy of its own, and the widest network itself is alive beside them.
-    affordable("widths", sum(sizes) * len(contestants) + max(sizes))
+    affordable("widths", sum(sizes) + 2 * max(sizes))

@@ -1,4 +1,4 @@
-"""From windows of steps to what choices.json holds: medians, ratios to the best, verdicts, break-even points."""
+"""From windows of steps to what choices.json holds: typical times, ratios to the best, verdicts, break-even points."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.agreement import losses_agree
 from benchmarks.choices.comparison import Comparison, Measure, Setting, Step
 from benchmarks.choices.rounds import Outcome
-from benchmarks.scaling import crossover, interval, ratios, resampled_medians, round_choices
-from benchmarks.sweep import DAMPING
+from benchmarks.scaling import crossover, half_width, ratios, settle_columns
+from benchmarks.visit import DAMPING
 from reference.contract import PHASES
 from reference.contract.shapes import Float
 
@@ -83,20 +83,22 @@ def _setting(outcome: Outcome, comparison: Comparison, setting: Setting) -> dict
 def _estimates(
     outcome: Outcome, comparison: Comparison, setting: Setting, measure: Measure
 ) -> dict[str, dict[str, Any]]:
-    """For every choice the median over the rounds and its ratio to the least one, with intervals."""
+    """For every choice what is typical of the rounds and its ratio to the least one, with intervals."""
     names = [choice.name for choice in comparison.choices]
     samples = np.stack([_samples(outcome, setting, name, measure) for name in names], axis=1)
-    choices = round_choices(outcome.rounds)
-    medians, resampled = np.median(samples, axis=0), resampled_medians(samples, choices)
-    best = np.repeat(samples[:, [int(medians.argmin())]], len(names), axis=1)
+    settled = settle_columns(samples)
+    halves = half_width(settled.deviations.T)
+    best = np.repeat(samples[:, [int(settled.typical.argmin())]], len(names), axis=1)
     return {
         name: {
             "seconds": samples[:, column].tolist(),
-            "value": float(medians[column]),
-            **_ends(*interval(resampled[:, column], outcome.rounds)),
+            "value": float(np.exp(typical)),
+            **_ends(float(np.exp(typical - half)), float(np.exp(typical + half))),
             "ratio": {"value": ratio.value, **_ends(*ratio.interval)},
         }
-        for column, (name, ratio) in enumerate(zip(names, ratios(samples, best, choices), strict=True))
+        for column, (name, typical, half, ratio) in enumerate(
+            zip(names, settled.typical, halves, ratios(samples, best), strict=True)
+        )
     }
 
 
@@ -195,9 +197,7 @@ def _point(
     choice: Float[np.ndarray, "rounds points"],
 ) -> dict[str, Any]:
     """The ratios along the axis, and where the choice wins: throughout, from, up to some point, or nowhere."""
-    choices = round_choices(len(baseline))
-    begins = crossover(axis, baseline, choice, choices)
-    ceases = crossover(axis, choice, baseline, choices)
+    begins, ceases = crossover(axis, baseline, choice), crossover(axis, choice, baseline)
     if math.isfinite(begins.m):
         where, point = ("from" if begins.m > 0.0 else "throughout"), begins
     else:
@@ -205,7 +205,7 @@ def _point(
     at = point.m if 0.0 < point.m < math.inf else None
     ends = (end if 0.0 < end < math.inf else None for end in point.interval)
     return {
-        "ratios": [{"value": ratio.value, **_ends(*ratio.interval)} for ratio in ratios(baseline, choice, choices)],
+        "ratios": [{"value": ratio.value, **_ends(*ratio.interval)} for ratio in ratios(baseline, choice)],
         "wins": where,
         "at": at,
         **dict(zip(("low", "high"), ends, strict=True)),

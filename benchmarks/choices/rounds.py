@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from benchmarks.choices.batches import load_batch
 from benchmarks.choices.comparison import Comparison, Setting, Step
 from benchmarks.contestant import Contestant
-from benchmarks.sweep import DAMPING, now
+from benchmarks.visit import DAMPING, now
 from reference.contract import Activation, Network, Problem
 from reference.contract.arguments import affordable
 from reference.initialization import random_network

@@ -5,17 +5,28 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 
 from benchmarks.analysis import analyse
-from benchmarks.commands.terminal import INTERRUPTED, listed, output_console, progress_bar, usable_device
-from benchmarks.contestant import OURS, load_contestants
-from benchmarks.environment import environment
+from benchmarks.commands.terminal import (
+    INTERRUPTED,
+    listed,
+    output_console,
+    progress_bar,
+    usable_device,
+    warn_if_busy,
+)
+from benchmarks.contestant import OURS, Contestant, load_contestants
+from benchmarks.environment import environment, refuse_changes
+from benchmarks.journal import NAME, open_journal
+from benchmarks.load import LoadMeter
 from benchmarks.results import check_folder, write
 from benchmarks.scaling.power_law import FEWEST_WIDTHS
-from benchmarks.sweep import Plan, sweep
+from benchmarks.sweep import Plan, check_memory, sweep
 from benchmarks.table import print_tables
+from benchmarks.visit import Training
 from reference.contract import ArgumentError, SolveError, load_problem
 from reference.contract.command_line import add_machine_options, add_problem_options, real, whole
 
@@ -35,7 +46,28 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="M,M,…",
         help=f"at least {FEWEST_WIDTHS}, default: {','.join(map(str, WIDTHS))}",
     )
-    group.add_argument("--rounds", type=whole(2), default=15, metavar="N", help="default: %(default)s")
+    group.add_argument(
+        "--iterations",
+        type=whole(1),
+        default=32,
+        metavar="T",
+        help="of a window, timed one by one from the initial weights on, default: %(default)s",
+    )
+    group.add_argument("--rounds", type=whole(2), default=15, metavar="N", help="at most, default: %(default)s")
+    group.add_argument(
+        "--budget",
+        type=real(0.0),
+        default=300.0,
+        metavar="SECONDS",
+        help="no round is begun that would exceed it, but for the first two, default: %(default)g",
+    )
+    group.add_argument(
+        "--precision",
+        type=real(0.0),
+        default=0.01,
+        metavar="P",
+        help="rounds end when the exponents of an iteration are known to ± this, default: %(default)s",
+    )
     group.add_argument("--learning-rate", type=real(0.0), default=0.3, metavar="ETA", help="default: %(default)s")
     group.add_argument(
         "--impl",
@@ -44,6 +76,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help=f"measured beside the dense rival, repeatable, default: {OURS}",
     )
     group.add_argument("--out", default="results", metavar="FOLDER", help="default: %(default)s")
+    group.add_argument("--fresh", action="store_true", help="discard an unfinished sweep in the folder")
+    group.add_argument("--allow-dirty", action="store_true", help="measure a tree with uncommitted changes")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -57,37 +91,75 @@ def main(options: argparse.Namespace) -> int:
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    problem = load_problem(options.data, options.samples, seed=options.seed, dimension=options.dimension)
     contestants = load_contestants(options.impl or [OURS], dtype=options.dtype)
-    folder = check_folder(options.out)
     plan = Plan(
-        problem=problem,
+        training=Training(
+            problem=load_problem(options.data, options.samples, seed=options.seed, dimension=options.dimension),
+            iterations=options.iterations,
+            learning_rate=options.learning_rate,
+            device=usable_device(options.device),
+            dtype=options.dtype,
+        ),
         widths=_distinct(options.widths),
         depth=options.depth,
-        rounds=options.rounds,
-        learning_rate=options.learning_rate,
         seed=options.seed,
-        device=usable_device(options.device),
-        dtype=options.dtype,
+        rounds=options.rounds,
+        budget=options.budget,
+        precision=options.precision,
     )
-    conditions = environment(plan.device)
+    check_memory(plan)
+    conditions = environment(plan.training.device)
+    if not options.allow_dirty:
+        refuse_changes(conditions)
+    folder = check_folder(options.out)
+    journal = open_journal(folder, _header(plan, contestants, conditions), fresh=options.fresh)
+    resumed = sum(entry["kind"] == "visit" for entry in journal.entries)
+    if resumed:
+        print(f"resuming an unfinished sweep: {resumed} visits are there already", file=sys.stderr)
     try:
+        busy, meter = warn_if_busy(), LoadMeter()
         with progress_bar() as progress:
-            measurement = sweep(plan, contestants, progress)
+            measurement = sweep(plan, contestants, journal, progress)
+        conditions = {**conditions, "others_before": busy, "others_meanwhile": meter.others()}
+        document = analyse(measurement, contestants, conditions)
+        paths = write(document, measurement, folder)
+        if not measurement.interrupted:
+            journal.append({"kind": "end", "ended_by": measurement.ended_by})
     except KeyboardInterrupt:
-        print("interrupted before the first round was complete: nothing to report", file=sys.stderr)
+        print("interrupted: nothing to report yet; the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     except SolveError as error:
         print(f"a step failed: {error}", file=sys.stderr)
         return 1
-    document = analyse(measurement, contestants, conditions)
-    paths = write(document, measurement, folder)
+    finally:
+        journal.close()
     print_tables(document, output_console())
-    print("written: " + ", ".join(map(str, paths)))
+    print("written: " + ", ".join(map(str, [folder / NAME, *paths])))
     if measurement.interrupted:
+        print("interrupted: the same command goes on from here", file=sys.stderr)
         return INTERRUPTED
     points = [point for entry in document["implementations"].values() for point in entry["points"]]
     return 0 if all(point["agreement"]["agrees"] for point in points) else 1
+
+
+def _header(plan: Plan, contestants: Sequence[Contestant], conditions: dict[str, Any]) -> dict[str, Any]:
+    """What must be the same for two parts of one sweep; how long it goes on may differ."""
+    training = plan.training
+    return {
+        "environment": conditions,
+        "problem": {
+            "data": training.problem.name,
+            "samples": training.problem.X.shape[0],
+            "dimension": training.problem.X.shape[1],
+            "depth": plan.depth,
+            "dtype": training.dtype,
+            "learning_rate": training.learning_rate,
+            "seed": plan.seed,
+            "widths": list(plan.widths),
+            "iterations": training.iterations,
+        },
+        "implementations": {contestant.name: contestant.source for contestant in contestants},
+    }
 
 
 def _distinct(groups: Sequence[tuple[int, ...]]) -> tuple[int, ...]:

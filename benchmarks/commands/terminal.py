@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -10,6 +11,7 @@ import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from benchmarks.load import BUSY, probe
 from reference.contract import ArgumentError
 
 INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
@@ -41,6 +43,17 @@ def usable_device(name: str) -> str:
     except (RuntimeError, AssertionError) as error:
         raise ArgumentError("device", "a device that torch can use here", f"{name!r} ({error})") from None
     return str(device)
+
+
+def warn_if_busy() -> float | None:
+    """Says so on standard error where others take part of the machine; returns their share, None if unknown."""
+    others = probe()
+    if others is not None and others > BUSY:
+        print(
+            f"warning: other processes take {others:.0%} of the processors; times will suffer",
+            file=sys.stderr,
+        )
+    return others
 
 
 @contextmanager

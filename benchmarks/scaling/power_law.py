@@ -1,6 +1,6 @@
 """Power laws fitted to a cost at several widths: plain, with a constant floor, and between neighbours.
 
-Costs may carry leading axes, one fit for each row of the last: the bootstrap fits thousands at once.
+Costs may carry leading axes, one fit for each row of the last: the calibration fits thousands at once.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from reference.contract.shapes import Float
 FEWEST_WIDTHS = 3  # a line through two points leaves nothing to judge it by
 FEWEST_WIDTHS_FLOORED = 4  # and so do three parameters through three
 
-# Exponents among which the floored fit looks: anything a cost of training can have, and some more.
-_CANDIDATES = np.linspace(0.0, 4.0, 201)
+#: Exponents among which the floored fit looks: anything a cost of training can have, and some more.
+LEAST_EXPONENT, MOST_EXPONENT = 0.0, 4.0
+
+_CANDIDATES = np.linspace(LEAST_EXPONENT, MOST_EXPONENT, 201)
 _REFINEMENTS = 3  # each divides the step between candidates by ten
 
 
@@ -65,8 +67,7 @@ def fit_power_law(m: Float[np.ndarray, " widths"], cost: Float[np.ndarray, "*row
     m, cost = _checked(m, cost, FEWEST_WIDTHS)
     x, y = np.log(m), np.log(cost)
     centred = x - x.mean()
-    # Summed row by row: a matrix product may round a row one way among others and another way on its own,
-    # and an interval of resamples must not exclude its estimate by that.
+    # Summed row by row: a matrix product may round a row one way among others and another way on its own.
     slope = (y * centred).sum(axis=-1) / (centred * centred).sum()
     return PowerLaw(*map(np.asarray, (slope, np.exp(y.mean(axis=-1) - slope * x.mean()))))
 
@@ -96,6 +97,22 @@ def fit_floored_power_law(m: Float[np.ndarray, " widths"], cost: Float[np.ndarra
         step /= 10.0
     _, floor, factor = _linear_fit(relative ** exponent[..., None], cost)
     return FlooredPowerLaw(*map(np.asarray, (exponent, factor * (relative[0] / m[0]) ** exponent, floor)))
+
+
+def floored_tangent(
+    m: Float[np.ndarray, " widths"], fit: FlooredPowerLaw
+) -> tuple[Float[np.ndarray, "*rows widths 3"], Float[np.ndarray, "*rows widths"]]:
+    """How the logarithm of a floored power law moves with its parameters, and the logarithm itself.
+
+    The three columns are the directions of a common factor, of the floor (in units of the law's geometric mean) and
+    of the exponent about the middle of the widths.
+    """
+    x = np.log(m)
+    power = np.asarray(fit.factor)[..., None] * m ** np.asarray(fit.exponent)[..., None]
+    total = np.asarray(fit.floor)[..., None] + power
+    fitted = np.log(total)
+    per_floor = np.exp(fitted.mean(axis=-1, keepdims=True) - fitted)
+    return np.stack([np.ones_like(total), per_floor, power / total * (x - x.mean())], axis=-1), fitted
 
 
 def local_exponents(

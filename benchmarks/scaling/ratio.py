@@ -6,29 +6,31 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.scaling.bootstrap import Interval, interval, resampled_medians
-from reference.contract.shapes import Float, Int
+from benchmarks.scaling.interval import Interval, half_width
+from benchmarks.scaling.rounds import settle_columns
+from reference.contract.shapes import Float
 
 
 class Ratio(NamedTuple):
-    """A ratio of medians and its 95 % bootstrap interval over rounds."""
+    """A ratio of typical costs and its 95 % interval over rounds."""
 
     value: float
     interval: Interval
 
 
-def ratios(
-    slow: Float[np.ndarray, "rounds widths"],
-    fast: Float[np.ndarray, "rounds widths"],
-    choices: Int[np.ndarray, "resamples rounds"],
-) -> list[Ratio]:
-    """Median of `slow` over median of `fast`, for every width; both resampled with the same rounds.
+def ratios(slow: Float[np.ndarray, "rounds widths"], fast: Float[np.ndarray, "rounds widths"]) -> list[Ratio]:
+    """The ratio of `slow` to `fast` for every width: every round has one of its own, in which drift has cancelled.
 
     Args:
         slow: Seconds of the one.
         fast: Seconds of the other, in the same rounds.
-        choices: Resamples of the rounds.
+
+    Raises:
+        ArgumentError: for times that are not positive.
     """
-    values = np.median(slow, axis=0) / np.median(fast, axis=0)
-    resampled = resampled_medians(slow, choices) / resampled_medians(fast, choices)
-    return [Ratio(float(value), interval(column, len(slow))) for value, column in zip(values, resampled.T, strict=True)]
+    settled = settle_columns(np.asarray(slow) / np.asarray(fast))
+    halves = half_width(settled.deviations.T)
+    return [
+        Ratio(float(np.exp(value)), Interval(float(np.exp(value - half)), float(np.exp(value + half))))
+        for value, half in zip(settled.typical, halves, strict=True)
+    ]

@@ -21,15 +21,15 @@ def active_count(m: Float[np.ndarray, " widths"]) -> Float[np.ndarray, " widths"
     return count
 
 
-def sparse_exponents(m: Float[np.ndarray, " widths"], samples: int) -> dict[str, float]:
-    """By phase the exponent, fitted over the widths m, of the work that sparsity leaves.
+def sparse_work(m: Float[np.ndarray, " widths"], samples: int) -> dict[str, Float[np.ndarray, " widths"]]:
+    """By phase the multiply-adds that sparsity leaves of one m × m layer.
 
     Args:
-        m: At least three widths.
+        m: Widths.
         samples: n, for the weight of the Gram matrix in the whole iteration.
 
     Returns:
-        Exponents for forward, backward, gram, update and iteration, of one m × m layer.
+        Work for forward, backward, gram, update and iteration.
     """
     k = active_count(m)
     work = {
@@ -39,4 +39,14 @@ def sparse_exponents(m: Float[np.ndarray, " widths"], samples: int) -> dict[str,
         "update": samples * k**2,
     }
     work["iteration"] = np.sum(list(work.values()), axis=0)
-    return {phase: float(fit_power_law(m, counts).exponent) for phase, counts in work.items()}
+    return work
+
+
+def sparse_exponents(m: Float[np.ndarray, " widths"], samples: int) -> dict[str, float]:
+    """By phase the exponent of sparse_work, fitted over the widths m.
+
+    Args:
+        m: At least three widths.
+        samples: n.
+    """
+    return {phase: float(fit_power_law(m, counts).exponent) for phase, counts in sparse_work(m, samples).items()}

@@ -28,10 +28,9 @@ STARTS = 3 * 3  # steps before the first round
 
 
 @pytest.fixture(autouse=True)
-def no_interruption():
-    fakes.STEPS.update(count=0, stop_at=None)
-    yield
-    fakes.STEPS.update(count=0, stop_at=None)
+def undisturbed():
+    with fakes.undisturbed():
+        yield
 
 
 @pytest.fixture
@@ -271,8 +270,9 @@ def test_options_may_follow_a_factory_with_and_without_a_name(impl, name, source
 def test_a_choice_is_swept_beside_the_dense_rival(tmp_path):
     lazy = ["impl:factory?weights=lazy", "kept=impl:factory?weights=lazy&maintenance=keep"]
     options = ["--data", "synthetic", "--samples", "4", "--depth", "2", "--rounds", "2", "--widths", "8,12,16"]
+    options += ["--iterations", "8"]
     impls = [word for impl in lazy for word in ("--impl", impl)]
-    assert main(["measure", *options, *impls, "--out", str(tmp_path)]) == 0
+    assert main(["measure", "--allow-dirty", *options, *impls, "--out", str(tmp_path)]) == 0
     implementations = json.loads((tmp_path / "scaling.json").read_text())["implementations"]
     assert list(implementations) == ["dense", "impl:factory?weights=lazy", "kept"]
     with pytest.raises(ArgumentError, match="name of its own"):

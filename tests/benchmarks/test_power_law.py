@@ -87,7 +87,7 @@ def test_three_widths_are_too_few_for_three_parameters():
 
 
 def test_a_row_is_fitted_alone_as_among_others():
-    """To the last bit: otherwise an interval of resamples may exclude the estimate that it belongs to."""
+    """To the last bit: otherwise the calibration would not be of what a sweep computes."""
     cost = np.random.default_rng(5).uniform(1e-4, 1e-2, (301, 4))
     together = fit_power_law(M[:4], cost)
     for row, exponent, factor in zip(cost, together.exponent, together.factor, strict=True):
