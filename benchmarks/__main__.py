@@ -6,10 +6,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from benchmarks.commands import calibrate, choices, fit, measure, report
+from benchmarks.commands import calibrate, choices, fit, gate, measure, report
 from reference.contract.command_line import run
 
-COMMANDS = {"measure": measure, "report": report, "fit": fit, "calibrate": calibrate, "choices": choices}
+COMMANDS = {"measure": measure, "report": report, "fit": fit, "calibrate": calibrate, "choices": choices, "gate": gate}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
