@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 
-.PHONY: measure test finetune mutation check format clean
+.PHONY: measure test finetune mutation asv-machine asv-run asv-compare asv-publish check format clean
 
 measure: $(INSTALLED)
 	$(BIN)/python -m benchmarks measure
@@ -14,6 +14,27 @@ finetune: $(INSTALLED)
 
 mutation: $(INSTALLED)
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m tests.mutation run
+
+# The measurements by commit (benchmarks/suites/README.md). MACHINE is a name for this host, BASE what HEAD is held against.
+BASE ?= HEAD~1
+ASV := $(BIN)/asv
+ON := $(if $(MACHINE),--machine $(MACHINE))
+ASV_RUN := $(ASV) run -E existing:same --record-samples $(ON)
+
+asv-machine: $(INSTALLED)
+	$(if $(MACHINE),,test -f ~/.asv-machine.json ||) $(ASV) machine --yes $(ON) > /dev/null
+
+asv-run: asv-machine
+	ASV_PYTHONPATH="$(CURDIR)" $(ASV_RUN) --set-commit-hash HEAD
+
+asv-compare: asv-run
+	rm -rf .asv/base && git worktree prune && git worktree add --detach .asv/base $(BASE)
+	ASV_PYTHONPATH="$(CURDIR)/.asv/base" $(ASV_RUN) --set-commit-hash $(BASE)
+	git worktree remove --force .asv/base
+	$(ASV) compare --factor 1.05 $(ON) $(BASE) HEAD
+
+asv-publish: $(INSTALLED)
+	$(ASV) publish --no-pull
 
 test: check
 	$(BIN)/python -m pytest
