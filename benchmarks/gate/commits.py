@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -97,11 +97,10 @@ def _timed(plan: Plan, evidence: Evidence, name: str) -> Iterator[Quantity]:
         yield timed(name, f"slowest iteration of a window at m = {m}", spikes, SPIKE_MARGIN, alarm_only=True)
 
 
-def _stages_of(stages: Sequence[Sequence[Pair]], statistic: object) -> list[np.ndarray]:
+def _stages_of(stages: Sequence[Sequence[Pair]], statistic: Callable[[np.ndarray], np.ndarray]) -> list[np.ndarray]:
     """For every round log head − log base of a statistic of all rounds' windows, stage by stage."""
     pairs = [pair for stage in stages for pair in stage]
     base, head = (np.array([pair[side].seconds["iteration"] for pair in pairs]) for side in (0, 1))
-    assert callable(statistic)
     difference = statistic(head) - statistic(base)
     return np.split(difference, np.cumsum([len(stage) for stage in stages])[:-1])
 

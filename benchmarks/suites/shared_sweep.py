@@ -7,7 +7,6 @@ of a cost that does not grow, is tracked as the least value that is worth tellin
 
 from __future__ import annotations
 
-import gc
 import json
 import math
 from pathlib import Path
@@ -87,11 +86,9 @@ def _measured(device: str) -> dict[str, Any]:
     folder = Path.cwd() / device  # of a temporary folder: asv chooses one for the run
     folder.mkdir()
     journal, meter = open_journal(folder, {}, fresh=True), LoadMeter()
-    gc.freeze()  # modules are no garbage: a visit, which begins by collecting some, need not look through all of torch
     try:
         measurement = sweep(plan, contestants, journal)
     finally:
-        gc.unfreeze()
         journal.close()
     others = meter.others()
     document = {**analyse(measurement, contestants, environment(device)), "others_meanwhile": others}
