@@ -31,7 +31,7 @@ from benchmarks.gate.alternate import Evidence, Plan, measure
 from benchmarks.gate.quantity import Finding, Quantity
 from benchmarks.gate.verdict import BrokenError, Judgement, Verdict, judge
 from benchmarks.gate.version import commit_of, extract
-from reference.contract import load_problem
+from reference.contract import ArgumentError, load_problem
 from reference.contract.command_line import add_machine_options, real, whole
 from reference.contract.problem import DATA
 
@@ -91,6 +91,8 @@ def main(options: argparse.Namespace) -> int:
     Raises:
         ArgumentError: for bad arguments.
     """
+    if options.json and not Path(options.json).parent.is_dir():  # said before anything is measured
+        raise ArgumentError("json", "a file in a folder that is there", repr(options.json))
     try:
         if options.base.endswith(".json") or options.head.endswith(".json"):
             found, remarks = _files(options)

@@ -322,6 +322,12 @@ class TestFiles:
         document = json.loads((tmp_path / "gate.json").read_text(), parse_constant=pytest.fail)
         assert document["verdict"] in ("same", "inconclusive") and document["reason"] in " ".join(printed.split())
 
+    def test_a_file_that_cannot_be_written_is_named_first(self, results, tmp_path, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            main(["gate", str(results), str(results), "--json", str(tmp_path / "nowhere" / "gate.json")])
+        printed = capsys.readouterr()
+        assert stopped.value.code == 2 and "json: expected a file in a folder" in printed.err and printed.out == ""
+
     @pytest.mark.parametrize(
         ("content", "expected"), [(None, "scaling.json"), ("{", "scaling.json"), ('{"schema": 1}', "schema 2")]
     )
