@@ -9,23 +9,21 @@ import torch
 from impl.activation import LayerActivation
 from impl.forward import Trace
 from impl.readout import Readout
-from impl.weights import Weights
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
 
 
 def left_factors(
     trace: Trace,
-    weights: Sequence[Weights],
     activations: Sequence[LayerActivation],
     readout: Readout,
     work: WorkMeter,
 ) -> list[Float[torch.Tensor, "c _"]]:
     """g_{i,o,ℓ} for layers ℓ = 1 … L, on the active units of the layer, which are all that it lives on."""
     factors = [readout.columns(trace.supports[-1], work) * activations[-1].scale]
-    for layer in range(len(weights) - 1, 0, -1):
+    for layer in range(len(activations) - 1, 0, -1):
         rows, columns = trace.supports[layer], trace.supports[layer + 1]
-        left = weights[layer].apply_transpose(rows, columns, factors[0], work)
+        left = trace.operators[layer].apply_transpose(rows, columns, factors[0], work)
         left *= activations[layer - 1].scale
         work.count(layer + 1, left.numel(), 2 * tensor_bytes(left))
         factors.insert(0, left)

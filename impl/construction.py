@@ -12,10 +12,20 @@ import torch
 from impl.implementation import SparseNetwork
 from impl.initialization import random_network
 from impl.kernels import Kernels, select_kernels
+from impl.passes import ForwardChoice
 from impl.shell import Shell
 from impl.sketch import SKETCHES
 from impl.solvers import Solver, select_solver
-from impl.weights import WEIGHTS, Base, EagerWeights, LazyWeights, Maintenance, Weights, select_maintenance
+from impl.weights import (
+    WEIGHTS,
+    Base,
+    EagerWeights,
+    LazyWeights,
+    Maintenance,
+    Weights,
+    WriteUnlessAnchored,
+    select_maintenance,
+)
 from impl.work import tensor_bytes
 from reference.contract import LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
 from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
@@ -31,6 +41,9 @@ def factory(
     solver: str | Solver = "cholesky",
     trained_layers: Iterable[int] | None = None,
     kernels: str = "auto",
+    forward: str = "gather",
+    certificate_memory: int | None = None,
+    self_check: bool = False,
 ) -> SparseNetwork:
     """Builds the sparse implementation.
 
@@ -44,6 +57,11 @@ def factory(
         solver: "cholesky", "cg", "sketched-cg", or a solver from impl.solvers with options of its own.
         trained_layers: The numbers ℓ of the layers that steps train; None for all.
         kernels: "compiled" (numba, CPU), "torch" (any device), or "auto".
+        forward: "gather" computes all units of a layer; "certified" only those that cannot be proved inactive, with
+            the same result; "auto" is certified in networks that are wide enough, for as long as it pays. Eager
+            weights are then written when that pays for new certificates, too.
+        certificate_memory: Bytes that certified passes may keep in blocks; None for 15 % of the weights'.
+        self_check: Whether certified passes are compared with products in full: for tests.
 
     Raises:
         ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
@@ -56,18 +74,23 @@ def factory(
     one_of("weights", weights, WEIGHTS)
     policy, chosen_solver = select_maintenance(maintenance), select_solver(solver)
     layers = trained("trained_layers", trained_layers, network.depth)
+    choice = ForwardChoice.checked(forward, certificate_memory, self_check)
+    certifies = choice.certifies(network.widths[1:])
     needed = sum(weight.size for weight in network.weights) * machine.dtype.itemsize
     affordable("network", needed, machine.memory)
     shell = _checked_shell(network, machine.dtype_name)
     kept: list[Weights] = []
     for layer, weight in enumerate(network.weights, start=1):  # one at a time: in another dtype each is a copy
         matrix = array(f"weights[{layer - 1}]", weight, weight.shape, machine.dtype_name)
-        if weights == "eager":
+        if weights == "eager" and not certifies:
             kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
         else:
             base = Base.of_matrix(matrix, machine.device, machine.dtype)
-            kept.append(LazyWeights(layer, base, machine.kernels, policy))
-    built = SparseNetwork(shell, kept, machine.device, machine.dtype, machine.kernels, chosen_solver, layers)
+            kept.append(
+                LazyWeights(layer, base, machine.kernels, WriteUnlessAnchored() if weights == "eager" else policy)
+            )
+    placed = machine.device, machine.dtype, machine.kernels
+    built = SparseNetwork(shell, kept, *placed, chosen_solver, layers, choice)
     built.initialization = PhaseWork(
         {
             layer: LayerWork(0, source.nbytes + tensor_bytes(held.table))

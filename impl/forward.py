@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 
@@ -13,8 +14,17 @@ from impl.readout import Readout
 from impl.support import Support
 from impl.weights import Weights
 from impl.work import WorkMeter, tensor_bytes
-from reference.contract import SolveError
+from reference.contract import LayerCertificate, SolveError
 from reference.contract.shapes import Float
+
+
+class TransposedProduct(Protocol):
+    """W_ℓᵀ, as far as the backward pass needs it."""
+
+    def apply_transpose(
+        self, rows: Support, columns: Support, values: Float[torch.Tensor, "c column_entries"], work: WorkMeter
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Weights."""
 
 
 @dataclass(frozen=True)
@@ -25,44 +35,94 @@ class Trace:
         supports: Nonzero inputs, then the active units of layers 1 … L.
         hidden: On each support its values: h_0 = x, h_1, …, h_L.
         outputs: f, of shape (n, c).
+        operators: For every layer what the backward pass multiplies with.
+        certificates: What was certified, layer by layer; empty where nothing was tried.
+        notes: What was out of the ordinary.
     """
 
     supports: list[Support]
     hidden: list[Float[torch.Tensor, " _"]]
     outputs: Float[torch.Tensor, "n c"]
+    operators: Sequence[TransposedProduct]
+    certificates: tuple[LayerCertificate, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
-def gather_forward(
-    X: Float[torch.Tensor, "n d"],
-    weights: Sequence[Weights],
-    biases: Sequence[Float[torch.Tensor, " _"]] | None,
-    activations: Sequence[LayerActivation],
-    readout: Readout,
-    kernels: Kernels,
-    work: WorkMeter,
-) -> Trace:
-    """Evaluates the network; every layer reads the columns of its weights that its active inputs name.
+class ForwardPass(Protocol):
+    """A way to evaluate the network. All compute the same function."""
 
-    Raises:
-        SolveError: where a preactivation or an output overflows.
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
+        """Evaluates the network.
+
+        Args:
+            X: Samples.
+            work: Counts.
+
+        Raises:
+            SolveError: where a preactivation or an output overflows.
+        """
+
+
+class GatherForward:
+    """See ForwardPass. Every layer reads the columns of its weights that its active inputs name.
+
+    Args:
+        weights: W_1 … W_L.
+        biases: β_1 … β_L, or None.
+        activations: Of the layers.
+        readout: A.
+        kernels: The sparse products.
+
+    Attributes:
+        notes: What every pass has to say.
     """
+
+    def __init__(
+        self,
+        weights: Sequence[Weights],
+        biases: Sequence[Float[torch.Tensor, " _"]] | None,
+        activations: Sequence[LayerActivation],
+        readout: Readout,
+        kernels: Kernels,
+    ):
+        self.weights, self.activations, self.readout, self.kernels = weights, activations, readout, kernels
+        self.biases: Sequence[Float[torch.Tensor, " _"] | None] = biases or [None] * len(weights)
+        self.notes: tuple[str, ...] = ()
+
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
+        """See ForwardPass."""
+        support, values = nonzero_inputs(X)
+        supports, hidden = [support], [values]
+        for layer, activation in enumerate(self.activations, start=1):
+            support, active = self.layer(layer, supports[-1], hidden[-1], work)
+            supports.append(support)
+            hidden.append(activation.value(active))
+        outputs = self.readout.apply(supports[-1], hidden[-1], work)
+        check_finite(outputs, "outputs")
+        return Trace(supports, hidden, outputs, self.weights, notes=self.notes)
+
+    def layer(
+        self, layer: int, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
+    ) -> tuple[Support, Float[torch.Tensor, " active_entries"]]:
+        """Active units of a layer and their preactivations, from those of the layer below."""
+        z = self.weights[layer - 1].apply(support, values, work)
+        bias = self.biases[layer - 1]
+        if bias is not None:
+            z += bias
+        check_finite(z, f"preactivations in layer {layer}")  # a NaN would pass for an inactive unit
+        above, active = self.kernels.select(z, self.activations[layer - 1].threshold)
+        work.count(layer, above.entries, tensor_bytes(z, above.units, active, active))
+        return above, active
+
+
+def nonzero_inputs(X: Float[torch.Tensor, "n d"]) -> tuple[Support, Float[torch.Tensor, " entries"]]:
+    """h_0 = x where it is not zero."""
     positions = X.view(-1).nonzero()[:, 0]
-    supports, hidden = [Support.of_positions(positions, *X.shape)], [X.view(-1)[positions]]
-    for layer, (weight, activation) in enumerate(zip(weights, activations, strict=True), start=1):
-        z = weight.apply(supports[-1], hidden[-1], work)
-        if biases is not None:
-            z += biases[layer - 1]
-        _check_finite(z, f"preactivations in layer {layer}")  # a NaN would pass for an inactive unit
-        support, active = kernels.select(z, activation.threshold)
-        supports.append(support)
-        hidden.append(activation.value(active))
-        work.count(layer, support.entries, tensor_bytes(z, support.units, active, hidden[-1]))
-    outputs = readout.apply(supports[-1], hidden[-1], work)
-    _check_finite(outputs, "outputs")
-    return Trace(supports, hidden, outputs)
+    return Support.of_positions(positions, *X.shape), X.view(-1)[positions]
 
 
-def _check_finite(values: Float[torch.Tensor, "n _"], what: str) -> None:
+def check_finite(values: Float[torch.Tensor, "n _"], what: str) -> None:
+    """Raises SolveError where numbers overflowed."""
     # The sum of finite values may itself overflow; only then are they looked at one by one.
     if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
         raise SolveError(f"forward: expected finite {what}, got an overflow")

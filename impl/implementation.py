@@ -10,13 +10,14 @@ import torch
 
 from impl.activation import layer_activation
 from impl.backward import left_factors
-from impl.forward import Trace, gather_forward
+from impl.forward import GatherForward, Trace
 from impl.gauss_newton import GaussNewtonSystem, StepCoefficients, gauss_newton_coefficients
 from impl.gram import gram_matrix
 from impl.history import History
 from impl.jacobian import JacobianFactors
 from impl.kernels import Kernels
 from impl.loss import LOSSES_BY_NAME
+from impl.passes import ForwardChoice
 from impl.readout import Readout
 from impl.shell import Shell
 from impl.sketch import SKETCHES, layer_sketches, sketched_jacobian
@@ -54,6 +55,7 @@ class SparseNetwork:
         kernels: Kernels,
         solver: Solver,
         trained_layers: Sequence[int],
+        forward: ForwardChoice,
     ):
         self.shell, self.weights = shell, list(weights)
         self.initialization = PhaseWork()
@@ -65,6 +67,9 @@ class SparseNetwork:
         self._biases = None if shell.biases is None else [self._tensor(bias) for bias in shell.biases]
         readout_bias = None if shell.readout_bias is None else self._tensor(shell.readout_bias)
         self._readout = Readout(self._tensor(shell.readout), readout_bias, kernels)
+        self._choice = forward
+        gather = GatherForward(self.weights, self._biases, self._activations, self._readout, kernels)
+        self._forward_pass = forward.forward_pass(gather, self.weights)
         self._history = History([weight for weight in self.weights if isinstance(weight, LazyWeights)])
 
     def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
@@ -205,6 +210,7 @@ class SparseNetwork:
         return StepReport(
             loss=risk,
             work=work.phases,
+            anchors=sum(certificate.anchors > 0 for certificate in trace.certificates),
             folds=sum(update.folds for update in updates),
             recompressions=sum(update.recompressions for update in updates),
             ranks=self.ranks,
@@ -212,7 +218,8 @@ class SparseNetwork:
             active_counts=active_counts,
             solver=solution.solver if solution else "",
             solve=solution.report if solution else None,
-            notes=coefficients.notes,
+            notes=(*trace.notes, *coefficients.notes),
+            certificates=trace.certificates,
         )
 
     def to_network(self) -> Network:
@@ -269,7 +276,8 @@ class SparseNetwork:
     def fork(self) -> SparseNetwork:
         """Another network in the present state. Both share their bases, which neither writes from now on."""
         lazy = [weight.fork() for weight in self._lazy()]
-        twin = SparseNetwork(self.shell, lazy, self._device, self._dtype, self._kernels, self._solver, self._trained)
+        machine = self._device, self._dtype, self._kernels
+        twin = SparseNetwork(self.shell, lazy, *machine, self._solver, self._trained, self._choice)
         twin.origin = self.origin
         return twin
 
@@ -291,14 +299,11 @@ class SparseNetwork:
         return isinstance(self.weights[0], LazyWeights)
 
     def _trace(self, samples: Float[torch.Tensor, "n d"], work: WorkMeter | None = None) -> Trace:
-        work = work or WorkMeter(self._device)
-        return gather_forward(
-            samples, self.weights, self._biases, self._activations, self._readout, self._kernels, work
-        )
+        return self._forward_pass(samples, work or WorkMeter(self._device))
 
     def _left(self, trace: Trace, work: WorkMeter | None = None) -> list[Float[torch.Tensor, "c _"]]:
         work = work or WorkMeter(self._device)
-        return left_factors(trace, self.weights, self._activations, self._readout, work)
+        return left_factors(trace, self._activations, self._readout, work)
 
     def _samples(self, X: Any) -> Float[torch.Tensor, "n d"]:
         samples = self._tensor(array("X", X, (None, self.shell.widths[0]), self._dtype_name))

@@ -62,6 +62,17 @@ class Support:
         order = torch.argsort(self.units, stable=True).to(torch.int32)
         return UnitOrder(offsets_of(torch.bincount(self.units, minlength=self.width)), order)
 
+    def only(self, samples: Int[torch.Tensor, " some"]) -> tuple[Support, Int[torch.Tensor, " some_entries"]]:
+        """The support of some samples, in increasing order, and which entries of this one it consists of."""
+        if samples.numel() == self.samples:
+            return self, torch.arange(self.entries, device=self.units.device)
+        wanted = torch.zeros(self.samples, dtype=torch.bool, device=self.units.device)
+        wanted[samples] = True
+        entries = wanted[self.sample_of_entry.long()].nonzero()[:, 0]
+        counts = self.counts[samples]
+        sample = torch.repeat_interleave(torch.arange(samples.numel(), device=counts.device), counts.long())
+        return Support(offsets_of(counts), sample.to(torch.int32), self.units[entries], self.width), entries
+
     def pairs_with(self, other: Support) -> int:
         """Σ_i (entries of sample i here) · (entries of sample i there): the size of all k × k blocks."""
         return int((self.counts.long() * other.counts.long()).sum())

@@ -14,6 +14,7 @@ from impl.construction import Machine
 from impl.files.atomic import absolute_path
 from impl.files.base_file import BaseFile, Origin, table_name
 from impl.implementation import SparseNetwork
+from impl.passes import ForwardChoice
 from impl.solvers import Solver, select_solver
 from impl.weights import Base, LazyWeights, LowRank, Maintenance, select_maintenance
 from impl.work import tensor_bytes
@@ -98,7 +99,8 @@ class FineTuning:
                 raise file.container.refusal(f"finite values in {table_name(index + 1)!r}", "others")
             low_rank = None if low_ranks is None else low_ranks[index]
             weights.append(LazyWeights(index + 1, base, machine.kernels, self.maintenance, low_rank))
-        built = SparseNetwork(file.shell, weights, machine.device, machine.dtype, machine.kernels, self.solver, layers)
+        placed = machine.device, machine.dtype, machine.kernels
+        built = SparseNetwork(file.shell, weights, *placed, self.solver, layers, ForwardChoice())
         built.origin = Origin(file.container.path, file.sha256, bases)
         built.initialization = PhaseWork(
             {layer: LayerWork(0, tensor_bytes(table)) for layer, table in enumerate(file.tables, start=1)},

@@ -10,6 +10,8 @@ Every output element is summed by one thread in a fixed order: results do not de
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 import torch
@@ -24,6 +26,9 @@ LEAST_PARALLEL_WORK = 1 << 18
 # Bytes that memory hands over at a time. A row of which more elements are wanted than it has cache lines comes
 # whole anyway; read from one end to the other it comes faster. The work counts are of the wanted elements alone.
 CACHE_LINE = 64
+
+# Columns of a table that is narrow: rows of the output are then shared out among the threads, not columns.
+NARROW = 512
 
 # numba.config's members are made at run time, out of a type checker's sight.
 MOST_THREADS: int = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009
@@ -41,7 +46,7 @@ class CompiledKernels:
         array = dense.numpy()
         limit = array.dtype.type(threshold)
         counts = dense.new_empty(dense.shape[0], dtype=torch.int64)
-        _use_threads(array.size)
+        use_threads(array.size)
         _count_above(array, limit, counts.numpy())
         offsets = offsets_of(counts)
         entries = int(offsets[-1])
@@ -54,8 +59,12 @@ class CompiledKernels:
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Kernels."""
         out = values.new_empty(support.samples, table.shape[1])
-        threads = _use_threads(support.entries * table.shape[1])
-        _gather(support.offsets.numpy(), _unsigned(support.units), values.numpy(), table.numpy(), out.numpy(), threads)
+        threads = use_threads(support.entries * table.shape[1])
+        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), table.numpy(), out.numpy()
+        if table.shape[1] <= NARROW:
+            _gather_narrow(*arguments)
+        else:
+            _gather(*arguments, threads)
         return out
 
     def gather_restricted(
@@ -68,13 +77,13 @@ class CompiledKernels:
         """See Kernels."""
         out = values.new_empty(values.shape[0], rows.entries)
         order = rows.by_unit
-        _use_threads(rows.pairs_with(columns) * values.shape[0])
+        use_threads(rows.pairs_with(columns) * values.shape[0])
         _gather_restricted(
             order.offsets.numpy(),
-            _unsigned(order.entry),
-            _unsigned(rows.sample_of_entry),
+            unsigned(order.entry),
+            unsigned(rows.sample_of_entry),
             columns.offsets.numpy(),
-            _unsigned(columns.units),
+            unsigned(columns.units),
             values.numpy(),
             table.numpy(),
             out.numpy(),
@@ -90,8 +99,41 @@ class CompiledKernels:
         out: Float[torch.Tensor, "n m"],
     ) -> None:
         """See Kernels."""
-        _use_threads(support.entries * out.shape[0])
-        _spread(support.offsets.numpy(), _unsigned(support.units), values.numpy(), coefficients.T.numpy(), out.numpy())
+        by_unit = self._spread_by_unit(support, values, coefficients)
+        _add_transposed(by_unit.numpy(), out.numpy())
+
+    def spread_restricted(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R nc"],
+        rows: Support,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels."""
+        by_unit = self._spread_by_unit(support, values, coefficients)
+        out = values.new_empty(coefficients.shape[1] // rows.samples, rows.entries)
+        _pick(by_unit.numpy(), unsigned(rows.sample_of_entry), unsigned(rows.units), rows.samples, out.numpy())
+        return out
+
+    def _spread_by_unit(
+        self, support: Support, values: Float[torch.Tensor, " entries"], coefficients: Float[torch.Tensor, "R n"]
+    ) -> Float[torch.Tensor, "m n"]:
+        """Σ_j (sparse vector j) coefficients[j]ᵀ: what a unit gets is contiguous, which scattered additions like."""
+        use_threads(support.entries * coefficients.shape[1])
+        by_unit = torch.zeros(support.width, coefficients.shape[1], dtype=values.dtype)
+        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), coefficients.contiguous().numpy()
+        _spread(*arguments, by_unit.numpy())
+        return by_unit
+
+    def tabulate(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
+    ) -> Float[torch.Tensor, "m nc"]:
+        """See Kernels."""
+        table = torch.zeros(support.width, values.shape[0] * support.samples, dtype=dtype)
+        use_threads(table.numel())
+        places = unsigned(support.sample_of_entry), unsigned(support.units)
+        _tabulate(*places, values.numpy(), support.samples, table.numpy())
+        return table
 
     def plan_update(
         self,
@@ -119,11 +161,11 @@ class CompiledUpdate:
         order = rows.by_unit
         self._arguments = (
             order.offsets.numpy(),
-            _unsigned(order.entry),
-            _unsigned(rows.sample_of_entry),
+            unsigned(order.entry),
+            unsigned(rows.sample_of_entry),
             row_values.numpy(),
             columns.offsets.numpy(),
-            _unsigned(columns.units),
+            unsigned(columns.units),
             column_values.numpy(),
             table.numpy(),
         )
@@ -131,18 +173,19 @@ class CompiledUpdate:
 
     def apply(self) -> None:
         """See OuterUpdate."""
-        _use_threads(self._work)
+        use_threads(self._work)
         _subtract_outer(*self._arguments)
 
     def revert(self) -> None:
         """See OuterUpdate."""
 
 
-def _unsigned(indices: torch.Tensor) -> np.ndarray:
+def unsigned(indices: torch.Tensor) -> np.ndarray:
+    """Indices that are never negative, as numba likes them."""
     return indices.numpy().view(np.uint32)
 
 
-def _use_threads(work: int) -> int:
+def use_threads(work: int) -> int:
     """Sets as many threads as torch uses, or one for little work, and returns their number."""
     allowed = torch.get_num_threads()
     threads = min(allowed, MOST_THREADS) if work >= LEAST_PARALLEL_WORK else 1
@@ -154,10 +197,10 @@ def _use_threads(work: int) -> int:
 
 # Sums may be reassociated and products contracted: rounding within the derived tolerances. NaN and
 # infinities keep their meaning.
-_compile = numba.njit(parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, nogil=True)
+compile_parallel: Any = numba.njit(parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, nogil=True)
 
 
-@_compile
+@compile_parallel
 def _count_above(dense, threshold, counts):
     for i in numba.prange(dense.shape[0]):
         row, count = dense[i], 0
@@ -166,7 +209,7 @@ def _count_above(dense, threshold, counts):
         counts[i] = count
 
 
-@_compile
+@compile_parallel
 def _list_above(dense, threshold, offsets, samples, units, values):
     for i in numba.prange(dense.shape[0]):
         row, entry = dense[i], offsets[i]
@@ -182,7 +225,7 @@ def _list_above(dense, threshold, offsets, samples, units, values):
 BLOCK_ROWS = 256
 
 
-@_compile
+@compile_parallel
 def _gather(offsets, units, values, table, out, tiles):
     samples, width = out.shape
     for tile in numba.prange(tiles):  # each thread has its own columns of the output
@@ -214,7 +257,7 @@ def _gather(offsets, units, values, table, out, tiles):
                 position[i] = entry
 
 
-@_compile
+@compile_parallel
 def _gather_restricted(
     unit_offsets, entry_by_unit, sample_of_entry, column_offsets, column_units, values, table, out, lines
 ):
@@ -238,19 +281,73 @@ def _gather_restricted(
                 out[output, entry] = total
 
 
-@_compile
-def _spread(offsets, units, values, coefficients, out):
+@compile_parallel
+def _gather_narrow(offsets, units, values, table, out):
     for i in numba.prange(out.shape[0]):
-        row = out[i]
-        for j in range(offsets.size - 1):
-            factor = coefficients[i, j]
-            low, high = offsets[j], offsets[j + 1]
-            targets, numbers = units[low:high], values[low:high]
-            for e in range(targets.size):
-                row[targets[e]] += factor * numbers[e]
+        total = out[i]
+        total[:] = 0
+        entry, end = offsets[i], offsets[i + 1]
+        while entry + 4 <= end:
+            p, q, r, s = table[units[entry]], table[units[entry + 1]], table[units[entry + 2]], table[units[entry + 3]]
+            vp, vq, vr, vs = values[entry], values[entry + 1], values[entry + 2], values[entry + 3]
+            for j in range(total.size):
+                total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+            entry += 4
+        while entry < end:
+            p, vp = table[units[entry]], values[entry]
+            for j in range(total.size):
+                total[j] += vp * p[j]
+            entry += 1
 
 
-@_compile
+# Elements of the part of a table that additions are scattered over at a time: it stays in cache.
+SCATTERED = 1 << 16
+
+
+@compile_parallel
+def _spread(offsets, units, values, coefficients, by_unit):
+    rows = max(1, SCATTERED // by_unit.shape[1])
+    for part in numba.prange((by_unit.shape[0] + rows - 1) // rows):
+        first, last = part * rows, (part + 1) * rows
+        for i in range(offsets.size - 1):
+            mine, factors = units[offsets[i] : offsets[i + 1]], coefficients[i]
+            entry = offsets[i] + np.searchsorted(mine, first)
+            while entry < offsets[i + 1] and units[entry] < last:
+                total, value = by_unit[units[entry]], values[entry]
+                for j in range(total.size):
+                    total[j] += value * factors[j]
+                entry += 1
+
+
+# Rows and columns of a tile that is transposed at a time.
+TILE = 64
+
+
+@compile_parallel
+def _add_transposed(by_unit, out):
+    samples, width = out.shape
+    for tile in numba.prange((width + TILE - 1) // TILE):
+        low, high = tile * TILE, min(width, (tile + 1) * TILE)
+        for i in range(samples):
+            for j in range(low, high):
+                out[i, j] += by_unit[j, i]
+
+
+@compile_parallel
+def _pick(by_unit, sample_of_entry, units, samples, out):
+    for entry in numba.prange(units.size):
+        for output in range(out.shape[0]):
+            out[output, entry] = by_unit[units[entry], output * samples + sample_of_entry[entry]]
+
+
+@compile_parallel
+def _tabulate(sample_of_entry, units, values, samples, table):
+    for output in numba.prange(values.shape[0]):
+        for entry in range(units.size):
+            table[units[entry], output * samples + sample_of_entry[entry]] = values[output, entry]
+
+
+@compile_parallel
 def _subtract_outer(
     unit_offsets,
     entry_by_unit,

@@ -46,6 +46,20 @@ class Kernels(Protocol):
     ) -> None:
         """out[i] += Σ_j coefficients[j, i] · (sparse vector j), in place; the support has R "samples"."""
 
+    def spread_restricted(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R nc"],
+        rows: Support,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """out[o, (i, a)] = Σ_j coefficients[j, (o, i)] · (sparse vector j)[a] at the entries (i, a) of `rows`."""
+
+    def tabulate(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
+    ) -> Float[torch.Tensor, "m nc"]:
+        """Values as a dense table by unit: element [a, (o, i)] is that of output o at unit a of sample i, or 0."""
+
     def plan_update(
         self,
         rows: Support,

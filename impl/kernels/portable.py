@@ -71,6 +71,26 @@ class TorchKernels:
             include_last_offset=True,
         ).T
 
+    def spread_restricted(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        coefficients: Float[torch.Tensor, "R nc"],
+        rows: Support,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels."""
+        spread = values.new_zeros(coefficients.shape[1], support.width)
+        self.spread(support, values, coefficients, spread)
+        return spread.view(-1, rows.samples, support.width)[:, rows.sample_of_entry.long(), rows.units.long()]
+
+    def tabulate(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
+    ) -> Float[torch.Tensor, "m nc"]:
+        """See Kernels."""
+        table = torch.zeros(support.width, values.shape[0], support.samples, dtype=dtype, device=values.device)
+        table[support.units.long(), :, support.sample_of_entry.long()] = values.T.to(dtype)
+        return table.view(support.width, -1)
+
     def plan_update(
         self,
         rows: Support,

@@ -11,6 +11,7 @@ from impl.weights.maintenance import (
     Keep,
     Maintenance,
     RecompressWhenGrown,
+    WriteUnlessAnchored,
     select_maintenance,
 )
 
@@ -30,5 +31,6 @@ __all__ = [
     "RecompressWhenGrown",
     "Weights",
     "WeightsUpdate",
+    "WriteUnlessAnchored",
     "select_maintenance",
 ]

@@ -19,6 +19,9 @@ from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
 from reference.contract.shapes import Float
 
+# What it costs to change one of scattered numbers, in multiply-adds of products with D (measured on CPUs).
+WRITING = 16
+
 
 @dataclass(frozen=True, eq=False)
 class LazyState:
@@ -56,6 +59,8 @@ class LazyWeights:
 
     Attributes:
         state: The present one.
+        renewal_work: Multiply-adds that it would take to renew what others have computed from the base; a fold has to
+            pay for that, too.
     """
 
     def __init__(
@@ -69,6 +74,7 @@ class LazyWeights:
         self._layer, self._kernels, self._maintenance = layer, kernels, maintenance
         low_rank = low_rank or LowRank(*base.table.shape)
         self.state = LazyState(base, base.version, low_rank, base.magnitude + low_rank.magnitude)
+        self.renewal_work = 0
 
     @property
     def table(self) -> Float[torch.Tensor, "fan_in fan_out"]:
@@ -127,9 +133,15 @@ class LazyWeights:
         return twin
 
     def fold_work(self, state: LazyState) -> int:
-        """Multiply-adds of a fold: k × k blocks for sparse terms, all of W for dense factors."""
+        """Multiply-adds of a fold: k × k blocks for sparse terms, all of W for dense factors.
+
+        Where others have to renew what they computed from the base, that comes on top; and as what a fold is to save is
+        streamed there, scattered writes are taken for what they cost beside it.
+        """
         sparse = sum(term.right.pairs_with(term.left) for term in state.low_rank.terms)
-        return sparse + (self.table.numel() * state.low_rank.dense.rank if state.low_rank.dense else 0)
+        writing = WRITING if self.renewal_work else 1
+        dense = self.table.numel() * state.low_rank.dense.rank if state.low_rank.dense else 0
+        return self.renewal_work + writing * sparse + dense
 
     def plan_state(self, state: LazyState, *, recompressions: int = 0) -> LazyUpdate:
         """Prepares the change to a state whose base is the present one."""
@@ -140,11 +152,11 @@ class LazyWeights:
         low_rank = state.low_rank.recompressed(tolerance, work, self._layer)
         return self.plan_state(replace(state, low_rank=low_rank), recompressions=1)
 
-    def plan_fold(self, state: LazyState, work: WorkMeter) -> LazyUpdate:
+    def plan_fold(self, state: LazyState, work: WorkMeter, *, folds: int = 1) -> LazyUpdate:
         """Prepares W⁰ ← W⁰ − D and D ← 0, from a state whose base is the present one.
 
         Sparse terms are written in place on their k × k blocks. A base that is shared or a file is copied first, and so
-        is one that dense factors fold into, since all of it changes: passes over all of W.
+        is one that dense factors fold into, since all of it changes: passes over all of W. It counts as `folds` folds.
         """
         low_rank, base = state.low_rank, state.base
         size = base.table.element_size()
@@ -163,7 +175,7 @@ class LazyWeights:
             )
         empty = LowRank(*base.table.shape)
         folded = LazyState(base, base.version + (base is state.base), empty, state.magnitude)
-        return LazyUpdate(self, writes, folded, folds=1, recompressions=0)
+        return LazyUpdate(self, writes, folded, folds=folds, recompressions=0)
 
     def materialize(self) -> Float[np.ndarray, "fan_out fan_in"]:
         """See Weights. In float64, so that what is returned is what is held."""

@@ -7,16 +7,15 @@ going back to the object that it was.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
-from itertools import accumulate
 
 import numpy as np
 import torch
 
 from impl.kernels import Kernels
-from impl.support import Support, offsets_of
+from impl.support import Support
+from impl.weights.term_log import Extent, TermLog
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
 
@@ -50,10 +49,21 @@ class OuterProducts:
         """The numbers held."""
         return self.right.entries + self.left.entries
 
+    @cached_property
+    def longest_right(self) -> int:
+        """The most entries of a right factor."""
+        return int(self.right.counts.max()) if self.rank else 0
+
+    @cached_property
+    def right_sum(self) -> float:
+        """By it, right factors that differ are told apart without being compared."""
+        return float(self.right_values.sum())
+
     def has_right_factors_of(self, other: OuterProducts) -> bool:
         """Whether the right factors are the same numbers."""
         return (
             self.right.entries == other.right.entries
+            and self.right_sum == other.right_sum
             and torch.equal(self.right.offsets, other.right.offsets)
             and torch.equal(self.right.units, other.right.units)
             and torch.equal(self.right_values, other.right_values)
@@ -62,9 +72,11 @@ class OuterProducts:
     def plus(self, other: OuterProducts) -> OuterProducts:
         """The sum with products of the same right factors: left factors add up on the union of their supports."""
         width = self.left.width
-        positions = torch.cat(
-            [part.sample_of_entry.long() * width + part.units.long() for part in (self.left, other.left)]
-        )
+        here, there = (part.sample_of_entry.long() * width + part.units.long() for part in (self.left, other.left))
+        found = torch.searchsorted(here, there).clamp(max=max(0, here.numel() - 1))
+        if here.numel() and torch.equal(here[found], there):  # most often nothing new is active
+            return replace(self, left_values=self.left_values.index_add(0, found, other.left_values))
+        positions = torch.cat([here, there])
         union, place = torch.unique(positions, return_inverse=True)
         values = self.left_values.new_zeros(union.numel())
         values[place[: self.left.entries]] = self.left_values
@@ -99,12 +111,14 @@ class LowRank:
         fan_out: m_ℓ.
         terms: Sparse ones, oldest first.
         dense: What was recompressed, or None.
+        log: That begins with the sparse terms, or None.
     """
 
     fan_in: int
     fan_out: int
     terms: tuple[OuterProducts, ...] = ()
     dense: DenseFactors | None = None
+    log: TermLog | None = None
 
     @property
     def rank(self) -> int:
@@ -115,6 +129,11 @@ class LowRank:
     def sparse_rank(self) -> int:
         """The part of `rank` that sparse terms hold."""
         return sum(term.rank for term in self.terms)
+
+    @property
+    def longest_sum(self) -> int:
+        """The most products that an element of D h is a sum of, beside those with entries of h."""
+        return self.rank + max((term.longest_right for term in self.terms), default=0)
 
     @property
     def magnitude(self) -> float:
@@ -134,7 +153,9 @@ class LowRank:
             if earlier.has_right_factors_of(term):
                 merged = (*self.terms[:index], earlier.plus(term), *self.terms[index + 1 :])
                 return LowRank(self.fan_in, self.fan_out, merged, self.dense)
-        return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
+        log = self.log or TermLog(self.terms, self.fan_in, self.fan_out)
+        extended = log.with_term(self._extent, term)
+        return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense, extended)
 
     def apply(
         self,
@@ -155,7 +176,7 @@ class LowRank:
         """
         out = values.new_zeros(support.samples, self.fan_out)
         if self.terms:
-            inputs = support.densify(values).T.contiguous()
+            inputs = kernels.tabulate(support, values[None], values.dtype)
             inner = kernels.gather(self.stack.right, self.stack.right_values, inputs)  # ⟨right_j, h_i⟩, (R, n)
             kernels.spread(self.stack.left, self.stack.left_values, inner, out)
             products = support.samples * self.stack.entries
@@ -191,16 +212,14 @@ class LowRank:
         outputs, samples = values.shape[0], columns.samples
         out = values.new_zeros(outputs, rows.entries)
         if self.terms:
-            sample, units = rows.sample_of_entry.long(), rows.units.long()
             group = max(1, GROUP_BYTES // (samples * max(self.fan_in, self.fan_out) * values.element_size()))
             for begin in range(0, outputs, group):
                 some = values[begin : begin + group]
-                inputs = columns.densify(some).view(-1, self.fan_out).T.contiguous()  # (m_ℓ, n·group)
+                inputs = kernels.tabulate(columns, some, values.dtype)
                 inner = kernels.gather(self.stack.left, self.stack.left_values, inputs)
-                spread = values.new_zeros(samples * len(some), self.fan_in)
-                kernels.spread(self.stack.right, self.stack.right_values, inner, spread)
-                out[begin : begin + group] = spread.view(samples, len(some), self.fan_in)[sample, :, units].T
-                work.count(layer, 0, tensor_bytes(inputs, inner, spread))
+                spread = kernels.spread_restricted(self.stack.right, self.stack.right_values, inner, rows)
+                out[begin : begin + group] = spread
+                work.count(layer, 0, tensor_bytes(inputs, inner) + inner.shape[1] * self.fan_in * values.element_size())
             products = outputs * samples * self.stack.entries
             work.count(layer, products, products * values.element_size())
         if self.dense is not None:
@@ -221,11 +240,13 @@ class LowRank:
         """All sparse terms as one."""
         if len(self.terms) == 1:
             return self.terms[0]
-        right = _stacked([term.right for term in self.terms], self.fan_in)
-        left = _stacked([term.left for term in self.terms], self.fan_out)
-        return OuterProducts(
-            right, _joined(term.right_values for term in self.terms), left, _joined(t.left_values for t in self.terms)
-        )
+        log = self.log or TermLog(self.terms, self.fan_in, self.fan_out)
+        return OuterProducts(*log.right(self._extent), *log.left(self._extent))
+
+    @property
+    def _extent(self) -> Extent:
+        terms = self.terms
+        return Extent(self.sparse_rank, sum(t.right.entries for t in terms), sum(t.left.entries for t in terms))
 
     def recompressed(self, tolerance: float, work: WorkMeter, layer: int) -> LowRank:
         """The D of least rank within ‖D − D'‖_F ≤ tolerance·‖D‖_F, by two QR factorizations and a small SVD.
@@ -273,18 +294,6 @@ class LowRank:
             return nothing, nothing.copy()
         right, left = self.factors()
         return (right @ left.T).cpu().numpy(), (right.abs() @ left.abs().T).cpu().numpy()
-
-
-def _stacked(supports: list[Support], width: int) -> Support:
-    offsets = offsets_of(_joined(support.counts for support in supports))
-    begins = accumulate((support.samples for support in supports), initial=0)
-    sample = _joined(support.sample_of_entry + begin for support, begin in zip(supports, begins, strict=False))
-    return Support(offsets, sample, _joined(support.units for support in supports), width)
-
-
-def _joined(parts: Iterable[torch.Tensor]) -> torch.Tensor:
-    """One after the other."""
-    return torch.cat(list(parts))
 
 
 def _qr_work(factor: Float[torch.Tensor, "m R"]) -> int:

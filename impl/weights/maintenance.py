@@ -47,6 +47,17 @@ class FoldWhenPaid:
         return weights.plan_state(state)
 
 
+class WriteUnlessAnchored(FoldWhenPaid):
+    """See Maintenance. Writes an update at once, as eager weights do, unless certificates refer to the base."""
+
+    def plan(self, weights: LazyWeights, state: LazyState, work: WorkMeter) -> LazyUpdate:
+        """See Maintenance."""
+        if weights.renewal_work:
+            return super().plan(weights, state, work)
+        accumulated = len(state.low_rank.terms) > 1 or state.low_rank.dense is not None
+        return weights.plan_fold(state, work, folds=int(accumulated))
+
+
 @dataclass(frozen=True)
 class RecompressWhenGrown:
     """See Maintenance. Recompresses when updates of a multiple of n in rank have come on top of the last time.

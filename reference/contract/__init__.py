@@ -14,7 +14,7 @@ from reference.contract.implementation import (
 )
 from reference.contract.network import ACTIVATIONS, Activation, Network
 from reference.contract.problem import DATA, Classes, Problem, load_digit_classes, load_problem
-from reference.contract.report import PHASES, LayerWork, PhaseWork, SolveReport, StepReport
+from reference.contract.report import PHASES, LayerCertificate, LayerWork, PhaseWork, SolveReport, StepReport
 from reference.contract.targets import LOSSES, targets
 
 __all__ = [
@@ -31,6 +31,7 @@ __all__ = [
     "Classes",
     "Factory",
     "Implementation",
+    "LayerCertificate",
     "LayerWork",
     "Network",
     "PhaseWork",

@@ -69,6 +69,25 @@ class SolveReport:
 
 
 @dataclass(frozen=True)
+class LayerCertificate:
+    """What a certified forward pass did in one layer (reference/README.md, section 9).
+
+    Attributes:
+        anchors: Samples for which a product with W⁰ in full was taken.
+        candidates: Units that were computed, over all samples.
+        certified: Units that were proved inactive without being read.
+        appended: Candidates and inputs that came to what was kept of earlier passes.
+        bytes: Of memory that is kept from pass to pass.
+    """
+
+    anchors: int = 0
+    candidates: int = 0
+    certified: int = 0
+    appended: int = 0
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
 class StepReport:
     """What one training step did.
 
@@ -76,7 +95,7 @@ class StepReport:
         loss: The empirical risk Σ_i loss(f(x_i), y_i) before the step.
         work: Counted work and time, by phase (see PHASES); an implementation that counts nothing
             leaves it empty.
-        anchors: Full evaluations that the step needed to renew a certificate; 0 where none are used.
+        anchors: Layers in which the step took products in full, to renew certificates; 0 where none are used.
         folds: Folds of accumulated updates into the base weights; 0 where updates are written in place.
         dead_samples: Indices of the samples without an active unit in some layer: their gradient is zero.
         active_counts: For every layer the number of active units of every sample.
@@ -86,6 +105,7 @@ class StepReport:
         recompressions: Truncations of accumulated updates to a lower rank.
         ranks: For every layer the rank in which updates are held after the step; empty where they are written
             in place.
+        certificates: What was certified, layer by layer; empty where nothing was tried.
     """
 
     loss: float
@@ -99,3 +119,4 @@ class StepReport:
     solve: SolveReport | None = None
     recompressions: int = 0
     ranks: tuple[int, ...] = ()
+    certificates: tuple[LayerCertificate, ...] = ()

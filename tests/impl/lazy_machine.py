@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -29,6 +30,8 @@ from hypothesis.stateful import (
 )
 
 import impl
+from impl.certified import CertificateError
+from impl.certified.layer import CertifiedLayer
 from impl.files import delta_file
 from impl.history import History
 from impl.weights import LazyWeights, LowRank
@@ -66,6 +69,7 @@ class LazyMachine(RuleBasedStateMachine):
 
     dtype = "float64"
     in_file = False
+    forward = MappingProxyType({})  # options of the factory beside
 
     @initialize(
         outputs=st.sampled_from([1, 3]),
@@ -88,7 +92,8 @@ class LazyMachine(RuleBasedStateMachine):
             self.sha256 = digest(self.base)
             self.network = impl.open_base(self.base, **self.options)
         else:
-            self.network = impl.factory(self.case.network, weights="lazy", dtype=self.dtype, **self.options)
+            options = {**self.options, **self.forward, "weights": "lazy"}
+            self.network = impl.factory(self.case.network, dtype=self.dtype, **options)
         self.model = self.network.to_network()
         for layer, (weight, given) in enumerate(zip(self.model.weights, self.case.network.weights, strict=True)):
             assert_identical(f"weights[{layer}] at the beginning", ("unit", "input"), weight, given)
@@ -288,7 +293,15 @@ class InFile64(LazyMachine):
     dtype, in_file = "float64", True
 
 
-MACHINES = (InMemory32, InMemory64, InFile32, InFile64)
+class Certified32(LazyMachine):
+    dtype, forward = "float32", MappingProxyType({"forward": "certified", "self_check": True})
+
+
+class Certified64(LazyMachine):
+    dtype, forward = "float64", MappingProxyType({"forward": "certified", "self_check": True})
+
+
+MACHINES = (InMemory32, InMemory64, InFile32, InFile64, Certified32, Certified64)
 
 
 def run(machine, examples, steps):
@@ -368,7 +381,12 @@ def recompression_to_a_tolerance_too_large(patch):
     patch.setattr(LowRank, "recompressed", lambda self, tolerance, *rest: whole(self, min(0.9, 30 * tolerance), *rest))
 
 
+def anchors_that_survive_a_fold(patch):
+    patch.setattr(CertifiedLayer, "_follow_base", lambda self: None)
+
+
 PLANTED = {
+    anchors_that_survive_a_fold: Certified64,
     undo_that_forgets_a_layer: InMemory64,
     merge_that_drops_the_earlier_left_factors: InMemory64,
     merge_by_right_units_alone: InFile64,
@@ -387,7 +405,7 @@ def outcome(machine, examples, steps, plant=None):
             plant(patch)
         try:
             run(machine, examples, steps)
-        except Mismatch as mismatch:
+        except (Mismatch, CertificateError) as mismatch:
             return str(mismatch)
     return ""
 

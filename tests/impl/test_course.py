@@ -64,8 +64,10 @@ def test_small_batches_go_through_tables_in_one_piece(monkeypatch):
     assert len(list(sample_blocks(trace.supports[0], trace.supports[1], 64))) == 1
     lazy = network(weights="lazy", maintenance="keep")
     lazy.step(*batch(), damping=1.0)
-    spreads = []
-    monkeypatch.setattr(compiled.CompiledKernels, "spread", lambda *arguments: spreads.append(arguments))
+    spreads, spread = [], compiled.CompiledKernels.spread_restricted
+    monkeypatch.setattr(
+        compiled.CompiledKernels, "spread_restricted", lambda *given: spreads.append(given) or spread(*given)
+    )
     lazy.weights[1].apply_transpose(
         trace.supports[1], trace.supports[2], torch.ones(2, trace.supports[2].entries), work
     )
@@ -78,9 +80,11 @@ def test_outputs_share_tables_of_a_bounded_size(outputs, monkeypatch):
     D = low_rank.LowRank(5, 8, (terms,))
     monkeypatch.setattr(low_rank, "GROUP_BYTES", 4 * 8 * (outputs + 1) - 1)
     sizes = []
-    spread = compiled.CompiledKernels.spread
+    spread = compiled.CompiledKernels.spread_restricted
     monkeypatch.setattr(
-        compiled.CompiledKernels, "spread", lambda self, *rest: sizes.append(len(rest[-1])) or spread(self, *rest)
+        compiled.CompiledKernels,
+        "spread_restricted",
+        lambda self, *rest: sizes.append(rest[2].shape[1]) or spread(self, *rest),
     )
     D.apply_transpose(support([4], 5), support([6], 8), torch.ones(5, 6), COMPILED, WorkMeter(CPU), 1)
     assert sizes == [outputs] * (5 // outputs) + [5 % outputs] * (5 % outputs > 0)
@@ -88,7 +92,7 @@ def test_outputs_share_tables_of_a_bounded_size(outputs, monkeypatch):
 
 def test_kernels_judge_by_their_multiply_adds_whether_threads_pay(monkeypatch):
     said = []
-    monkeypatch.setattr(compiled, "_use_threads", lambda work: said.append(work) or 1)
+    monkeypatch.setattr(compiled, "use_threads", lambda work: said.append(work) or 1)
     rows, columns = support([2, 0, 3], 7), support([1, 4, 5], 11)
     pairs = 2 * 1 + 3 * 5
     COMPILED.select(torch.ones(3, 7), 0.5)
@@ -104,7 +108,7 @@ def test_a_thousand_multiply_adds_are_not_worth_a_second_thread(monkeypatch):
     monkeypatch.setattr(compiled, "MOST_THREADS", 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
     monkeypatch.setattr(compiled.numba, "set_num_threads", used.append)
-    assert [compiled._use_threads(work) for work in (1000, 2**30)] == used == [1, 2]
+    assert [compiled.use_threads(work) for work in (1000, 2**30)] == used == [1, 2]
 
 
 class Row:
@@ -166,6 +170,7 @@ class Reads:
 def test_samples_share_the_rows_of_a_block_before_the_next(monkeypatch):
     kernel, units = compiled._gather, []
     monkeypatch.setattr(compiled, "BLOCK_ROWS", 8)
+    monkeypatch.setattr(compiled, "NARROW", 0)
     monkeypatch.setattr(
         compiled,
         "_gather",

@@ -39,8 +39,8 @@ def test_a_run_repeats_to_the_last_bit(kernels, dtype):
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_compiled_kernels_do_not_depend_on_the_number_of_threads(dtype, always_parallel, monkeypatch):
     used = []
-    use = compiled._use_threads
-    monkeypatch.setattr(compiled, "_use_threads", lambda work: used.append(use(work)) or used[-1])
+    use = compiled.use_threads
+    monkeypatch.setattr(compiled, "use_threads", lambda work: used.append(use(work)) or used[-1])
     results = [trained("compiled", threads, dtype) for threads in (1, 2)]
     assert set(used) == {1, min(2, compiled.MOST_THREADS)}
     assert results[0] == results[1]

@@ -137,6 +137,7 @@ def test_multiply_adds_are_the_table_elements_that_the_compiled_kernels_touch(sh
 
     monkeypatch.setattr(compiled, "CACHE_LINE", 1)  # a row is then never taken whole, whatever is wanted of it
     monkeypatch.setattr(compiled, "_gather", counting(compiled._gather, 3))
+    monkeypatch.setattr(compiled, "_gather_narrow", counting(compiled._gather_narrow, 3))
     monkeypatch.setattr(compiled, "_gather_restricted", counting(compiled._gather_restricted, 6))
     monkeypatch.setattr(compiled, "_subtract_outer", counting(compiled._subtract_outer, 7))
     report = step(shape, "compiled")

@@ -14,6 +14,7 @@ from tests.planted import (
     aliasing,
     backward,
     caching,
+    certificates,
     counting,
     determinism,
     errors,
@@ -32,8 +33,19 @@ from tests.planted import (
 from tests.planted.registry import BUGS, Bug, planted
 
 __all__ = ["BUGS", "Bug", "factory", "planted"]
-__all__ += ["activation", "aliasing", "backward", "caching", "counting", "determinism", "errors", "footprint"]
 __all__ += [
+    "activation",
+    "aliasing",
+    "backward",
+    "caching",
+    "certificates",
+    "counting",
+    "determinism",
+    "errors",
+    "footprint",
+]
+__all__ += [
+    "footprint",
     "gram",
     "initialization",
     "lazy",

@@ -21,8 +21,8 @@ def scale_forgotten_backward(backward: Module) -> None:
     """√c is missing in the left factors of the last layer."""
     correct = backward.left_factors
 
-    def left_factors(trace: Any, weights: Any, activations: Any, *more: Any) -> Any:
-        factors = correct(trace, weights, activations, *more)
+    def left_factors(trace: Any, activations: Any, *more: Any) -> Any:
+        factors = correct(trace, activations, *more)
         return [*factors[:-1], factors[-1] / activations[-1].scale]
 
     backward.left_factors = left_factors
@@ -32,9 +32,7 @@ def scale_forgotten_backward(backward: Module) -> None:
 def scale_of_the_layer_above(backward: Module) -> None:
     """The slope φ'(z_ℓ) is taken with the scale of layer ℓ + 1: wrong where widths differ and b is the default."""
     correct = backward.left_factors
-    backward.left_factors = lambda trace, weights, activations, *more: correct(
-        trace, weights, [*activations[1:], activations[-1]], *more
-    )
+    backward.left_factors = lambda trace, activations, *more: correct(trace, [*activations[1:], activations[-1]], *more)
 
 
 @plant("impl.backward", killed_by="jacobian_factors_match_the_oracle")

@@ -124,7 +124,7 @@ def infinities_clipped(forward: Module) -> None:
         largest = torch.finfo(values.dtype).max
         torch.nan_to_num_(values, nan=0.0, posinf=largest, neginf=-largest)
 
-    forward._check_finite = clip
+    forward.check_finite = clip
 
 
 @plant("properties.examples.numpy_dense", NUMPY, killed_by=OVERFLOW)

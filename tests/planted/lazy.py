@@ -59,8 +59,8 @@ def fold_doubles_an_update(lazy: Module) -> None:
     """After a fold the low-rank part is kept, and counts twice."""
     correct = lazy.LazyWeights.plan_fold
 
-    def plan_fold(self: Any, state: Any, work: Any) -> Any:
-        update = correct(self, state, work)
+    def plan_fold(self: Any, state: Any, work: Any, **more: Any) -> Any:
+        update = correct(self, state, work, **more)
         update._after = replace(update._after, low_rank=state.low_rank)
         return update
 
@@ -72,9 +72,9 @@ def fold_loses_the_newest_update(lazy: Module) -> None:
     """A fold writes all terms but the one of the step that caused it."""
     correct = lazy.LazyWeights.plan_fold
 
-    def plan_fold(self: Any, state: Any, work: Any) -> Any:
+    def plan_fold(self: Any, state: Any, work: Any, **more: Any) -> Any:
         terms = state.low_rank.terms[:-1] if len(state.low_rank.terms) > 1 else state.low_rank.terms
-        return correct(self, replace(state, low_rank=replace(state.low_rank, terms=terms)), work)
+        return correct(self, replace(state, low_rank=replace(state.low_rank, terms=terms, log=None)), work, **more)
 
     lazy.LazyWeights.plan_fold = plan_fold
 
@@ -84,11 +84,9 @@ def terms_in_the_wrong_order(low_rank: Module) -> None:
     """Right factors of the terms are stacked oldest first, left factors newest first."""
 
     def stack(self: Any) -> Any:
-        right = low_rank._stacked([term.right for term in self.terms], self.fan_in)
-        back = self.terms[::-1]
-        left = low_rank._stacked([term.left for term in back], self.fan_out)
-        values = low_rank._joined(term.right_values for term in self.terms)
-        return low_rank.OuterProducts(right, values, left, low_rank._joined(term.left_values for term in back))
+        log = low_rank.TermLog(self.terms, self.fan_in, self.fan_out)
+        back = low_rank.TermLog(self.terms[::-1], self.fan_in, self.fan_out)
+        return low_rank.OuterProducts(*log.right(log.end), *back.left(back.end))
 
     low_rank.LowRank.stack = property(stack)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 #: What is copied, with everything below it, and what is not: plain data, and what numba has compiled.
 COPIED = ("impl", "reference", "properties.examples")
-SHARED = ("impl.kernels.compiled", "reference.contract")
+SHARED = ("impl.kernels.compiled", "impl.certified.loops", "reference.contract")
 
 
 class PrivateCopy:

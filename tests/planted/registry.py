@@ -21,6 +21,7 @@ LAZY = "impl:factory?weights=lazy&maintenance=keep"
 FOLDING = "impl:factory?weights=lazy"
 SKETCHED = "impl:factory?solver=sketched-cg"
 CG = "impl:factory?solver=cg"
+CERTIFIED = "impl:factory?forward=certified"
 ORACLE = "reference:factory"
 NUMPY = "properties.examples.numpy_dense:factory"
 

@@ -59,17 +59,17 @@ def last_sample_never_written(portable: Module) -> None:
 @plant("impl.forward", killed_by="active_sets_are_the_units_above_the_threshold outputs_match_the_oracle")
 def negative_inputs_are_inactive(forward: Module) -> None:
     """The inputs' support is x > 0 instead of x ≠ 0."""
-    correct = forward.gather_forward
-    forward.gather_forward = lambda X, *more: correct(X.clamp(min=0.0), *more)
+    correct = forward.nonzero_inputs
+    forward.nonzero_inputs = lambda X: correct(X.clamp(min=0.0))
 
 
 @plant("impl.forward", killed_by="jacobian_factors_match_the_oracle gradient_matches_the_oracle")
 def masks_of_the_first_sample(forward: Module) -> None:
     """The active set of the last layer is that of the first sample, for the whole batch, once outputs are computed."""
-    correct = forward.gather_forward
+    correct = forward.GatherForward.__call__
 
-    def gather_forward(X: Any, *more: Any) -> Any:
-        trace = correct(X, *more)
+    def evaluate(self: Any, X: Any, work: Any) -> Any:
+        trace = correct(self, X, work)
         last = trace.supports[-1]
         first = last.units[: int(last.counts[0])].long()
         positions = torch.cat([first + sample * last.width for sample in range(last.samples)])
@@ -77,7 +77,7 @@ def masks_of_the_first_sample(forward: Module) -> None:
         values = last.densify(trace.hidden[-1]).view(-1)[positions]
         return replace(trace, supports=[*trace.supports[:-1], shared], hidden=[*trace.hidden[:-1], values])
 
-    forward.gather_forward = gather_forward
+    forward.GatherForward.__call__ = evaluate
 
 
 @plant("impl.kernels.select", OURS, killed_by="wide_networks_are_evaluated_to_their_last_unit")

@@ -1,0 +1,130 @@
+"""What is kept of one layer between anchors, sample by sample: plain arrays that the kernels read and write.
+
+Samples have *slots*. For the sample in slot s, *columns* are the inputs of the layer that its certificate covers, in
+the order in which they came to it; *rows* are its candidates, the units that may be active, likewise. The block of a
+sample holds (W⁰)ᵀ on columns × rows. All of it belongs to one base W⁰; what was added to W⁰ since is not in it.
+"""
+
+from __future__ import annotations
+
+import torch
+
+from impl.certified.blocks import Blocks
+from reference.contract.shapes import Float, Int
+
+# Rows and columns that come later find room without the lists being moved.
+SPARE = 1.25
+
+# Inputs whose products are kept for a sample. Training moves along a path that bends little, so that a few span it.
+REFERENCES = 3
+
+
+class AnchorArrays:
+    """The arrays of one layer.
+
+    Args:
+        fan_in: m_{ℓ−1}.
+        fan_out: m_ℓ.
+        room: Bytes for blocks.
+        device: Where they live.
+        dtype: Of numbers.
+
+    Attributes:
+        products: (slots, REFERENCES, m_ℓ), W⁰h^q for the references of a sample.
+        norms: (slots, m_ℓ), ρ: at least ‖W⁰_{r,S}‖₂ over the columns S.
+        row_place: (slots, m_ℓ) int32, for every unit its place among the rows, −1 where it is none.
+        column_place: (slots, m_{ℓ−1}) int32, for every input its place among the columns, or −1.
+        rows: (slots, row room) int32, units; those that came at one time are ordered by how soon they may be active.
+        row_order: (slots, row room) int32, the places in increasing order of their units.
+        columns: (slots, column room) int32, inputs.
+        references: (slots, REFERENCES, column room), h^q on the columns; zero where there is no q-th one.
+        reference_count: (slots,) int64, how many references a sample has had: the next replaces the oldest.
+        row_count: (slots,) int64.
+        column_count: (slots,) int64.
+        live_count: (slots,) int64, how many of the rows, from the first on, the last screen could not certify.
+        blocks: The blocks.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, room: int, device: torch.device, dtype: torch.dtype):
+        self.fan_in, self.fan_out = fan_in, fan_out
+        self._device, self._dtype = device, dtype
+        self.products: Float[torch.Tensor, "slots references fan_out"] = self._numbers(0, REFERENCES, fan_out)
+        self.norms: Float[torch.Tensor, "slots fan_out"] = self._numbers(0, fan_out)
+        self.references: Float[torch.Tensor, "slots references column_room"] = self._numbers(0, REFERENCES, 0)
+        self.row_place: Int[torch.Tensor, "slots fan_out"] = self._indices(0, fan_out)
+        self.column_place: Int[torch.Tensor, "slots fan_in"] = self._indices(0, fan_in)
+        self.rows: Int[torch.Tensor, "slots row_room"] = self._indices(0, 0)
+        self.row_order: Int[torch.Tensor, "slots row_room"] = self._indices(0, 0)
+        self.columns: Int[torch.Tensor, "slots column_room"] = self._indices(0, 0)
+        self.reference_count: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
+        self.row_count: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
+        self.live_count: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
+        self.column_count: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
+        self.blocks = Blocks(room, device, dtype)
+
+    @property
+    def slots(self) -> int:
+        """How many samples there is room for."""
+        return self.products.shape[0]
+
+    def grow_slots(self, slots: int) -> None:
+        """Makes room for more samples."""
+        more = slots - self.slots
+        if more <= 0:
+            return
+        for name in ("products", "norms", "references"):
+            self._extend(name, self._numbers(more, *getattr(self, name).shape[1:]))
+        for name in ("row_place", "column_place", "rows", "row_order", "columns"):
+            self._extend(name, self._indices(more, getattr(self, name).shape[1]))
+        for name in ("reference_count", "row_count", "live_count", "column_count"):
+            self._extend(name, torch.zeros(more, dtype=torch.int64, device=self._device))
+        self.blocks.grow_slots(slots)
+
+    def grow_rows(self, room: int) -> None:
+        """Makes room for more rows of every sample."""
+        if room > self.rows.shape[1]:
+            for name in ("rows", "row_order"):
+                self._widen(name, int(SPARE * room))
+
+    def grow_columns(self, room: int) -> None:
+        """Makes room for more columns of every sample."""
+        if room > self.columns.shape[1]:
+            for name in ("columns", "references"):
+                self._widen(name, int(SPARE * room))
+
+    def forget(self, slots: Int[torch.Tensor, " some"]) -> None:
+        """Empties the lists of these samples."""
+        self.row_place[slots] = -1
+        self.column_place[slots] = -1
+        self.references[slots] = 0.0
+        self.reference_count[slots] = 0
+        self.row_count[slots] = 0
+        self.column_count[slots] = 0
+        self.blocks.release(slots)
+
+    @property
+    def bytes(self) -> int:
+        """What all of it takes."""
+        parts = (self.products, self.norms, self.references, self.row_place, self.column_place)
+        lists = (self.rows, self.row_order, self.columns, self.reference_count, self.row_count, self.column_count)
+        return sum(part.numel() * part.element_size() for part in (*parts, *lists)) + self.blocks.bytes
+
+    @property
+    def bytes_a_slot(self) -> int:
+        """What a sample takes, on the average."""
+        return self.bytes // max(1, self.slots)
+
+    def _extend(self, name: str, more: torch.Tensor) -> None:
+        setattr(self, name, torch.cat([getattr(self, name), more]))
+
+    def _widen(self, name: str, room: int) -> None:
+        old = getattr(self, name)
+        wide = old.new_zeros(*old.shape[:-1], room)
+        wide[..., : old.shape[-1]] = old
+        setattr(self, name, wide)
+
+    def _numbers(self, *shape: int) -> torch.Tensor:
+        return torch.zeros(shape, dtype=self._dtype, device=self._device)
+
+    def _indices(self, *shape: int) -> torch.Tensor:
+        return torch.full(shape, -1, dtype=torch.int32, device=self._device)

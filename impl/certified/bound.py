@@ -1,0 +1,86 @@
+"""The certificate: a bound on preactivations that no rounding can make too small (reference/README.md, section 9).
+
+For one sample let h be its input, h^q those of its references, for which W⁰h^q is known, all of them zero outside the
+columns S, and a_q any numbers. With W = W⁰ − D, by Cauchy and Schwarz and with ρ_r ≥ ‖W⁰_{r,S}‖₂,
+
+    z_r = Σ_q a_q (W⁰h^q)_r + (W⁰(h − Σ_q a_q h^q))_r − (D h)_r + β_r
+        ≤ Σ_q a_q (W⁰h^q)_r + ρ_r ‖h − Σ_q a_q h^q‖₂ − (D h)_r + β_r
+
+What is computed of it is off by rounding. A sum of s products, in whatever order and with or without fused operations,
+errs by at most γ Σ|factors|, γ = s·u/(1 − s·u), u the unit roundoff; and Σ_c |W⁰_{rc}||h_c| ≤ ρ_r‖h‖ by the same
+inequality. So, with A_r = Σ_j |left_{j,r}| ‖right_j‖ over the outer products of D,
+
+    (W⁰h^q)_r  errs by at most  γ ρ_r ‖h^q‖
+    (D h)_r    errs by at most  γ A_r ‖h‖
+
+and the evaluation that the certificate spares would itself err by γ(ρ_r + A_r)‖h‖: a unit is certified only if that
+evaluation, too, would find it inactive. Adding up the bound takes a few operations more, on numbers of at most
+ρ_r(‖h‖ + Σ_q|a_q|‖h^q‖ + distance) + A_r‖h‖ + |β_r|: BESIDE more u in γ cover them, and 16 u (|β| + |τ|) what ρ and A
+do not. The unit is certified where, in floating point,
+
+    exact_r + ρ_r·radius ≤ limit        exact_r  = Σ_q a_q (W⁰h^q)_r − ((D h)_r − β_r) + A_r·looseness
+                                        radius    = distance + γ(‖h‖ + Σ_q |a_q|‖h^q‖ + distance)
+                                        looseness = 2γ‖h‖
+                                        limit     = τ − 16u(max|β| + |τ|)
+
+so that what is not a number is never certified. The a_q minimize distance² + γ² Σ_q a_q²‖h^q‖², nearly: any do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from reference.contract.shapes import Float, Int
+
+# Operations beside the sums, rounded up to a round number.
+BESIDE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class Screen:
+    """What the bounds of a batch are made of; see above.
+
+    Attributes:
+        slots: (n,) of the samples.
+        exact: (n, m_ℓ).
+        radius: (n,).
+        limit: A number.
+    """
+
+    slots: Int[torch.Tensor, " n"]
+    exact: Float[torch.Tensor, "n m"]
+    radius: Float[torch.Tensor, " n"]
+    limit: float
+
+    def only(self, chosen: Int[torch.Tensor, " some"]) -> Screen:
+        """That of some samples of the batch, in increasing order."""
+        if chosen.numel() == self.slots.numel():
+            return self
+        return replace(self, slots=self.slots[chosen], exact=self.exact[chosen], radius=self.radius[chosen])
+
+
+def gamma(terms: int, dtype: torch.dtype) -> float:
+    """γ, for sums of so many terms and what else there is to add up."""
+    sums = (terms + BESIDE) * torch.finfo(dtype).eps / 2
+    return sums / (1 - sums) if sums < 1 else float("inf")
+
+
+def limit_of(threshold: float, largest_bias: float, dtype: torch.dtype) -> float:
+    """The limit."""
+    return threshold - 8 * torch.finfo(dtype).eps * (largest_bias + abs(threshold))
+
+
+def norms_of_squares(squares: Float[torch.Tensor, "*shape"], terms: int) -> Float[torch.Tensor, "*shape"]:
+    """√ of sums of squares, rounded up: by γ for the sum, and by the least normal number a term for underflow."""
+    limits = torch.finfo(squares.dtype)
+    return (
+        (squares * (1 + 2 * gamma(terms, squares.dtype)) + (terms + 1) * limits.tiny).sqrt_().mul_(1 + 2 * limits.eps)
+    )
+
+
+def rounded_up(numbers: Float[torch.Tensor, " n"], dtype: torch.dtype) -> Float[torch.Tensor, " n"]:
+    """Numbers ≥ 0 in another dtype, none smaller than it was."""
+    limits = torch.finfo(dtype)
+    return (numbers * (1 + 4 * limits.eps) + limits.tiny).to(dtype)

@@ -1,0 +1,131 @@
+"""The certified forward pass: n·k² between anchors, and the same function (reference/README.md, section 9)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from impl.certified.blocks import OutOfRoom
+from impl.certified.interface import AnchorKernels
+from impl.certified.layer import COPYING, CertifiedLayer, LayerCounts, LayerPass
+from impl.certified.outlook import Outlook
+from impl.certified.samples import SampleSlots
+from impl.certified.self_check import check
+from impl.forward import GatherForward, Trace, TransposedProduct, check_finite, nonzero_inputs
+from impl.support import Support
+from impl.weights import LazyWeights
+from impl.work import WorkMeter
+from reference.contract import LayerCertificate
+from reference.contract.shapes import Float, Int
+
+
+class CertifiedForward:
+    """See ForwardPass. A layer whose blocks do not fit, or in which certificates do not pay, takes the gather pass.
+
+    Args:
+        gather: The pass that it stands in for.
+        weights: W_1 … W_L.
+        anchor_kernels: The operations of this package.
+        memory: Bytes for the blocks of all layers.
+        insistent: Whether certificates are kept up even where they do not pay.
+        self_check: Whether every pass is compared with the product in full.
+    """
+
+    def __init__(
+        self,
+        gather: GatherForward,
+        weights: Sequence[LazyWeights],
+        anchor_kernels: AnchorKernels,
+        memory: int,
+        *,
+        insistent: bool,
+        self_check: bool,
+    ):
+        self._gather, self._self_check, self._memory = gather, self_check, memory
+        self._samples = SampleSlots()
+        sizes = [(weight.table.shape[0] * weight.table.shape[1]) ** 0.5 for weight in weights]
+        self.layers = [
+            CertifiedLayer(
+                layer, weight, bias, activation, gather.kernels, anchor_kernels, int(memory * size / sum(sizes))
+            )
+            for layer, (weight, bias, activation, size) in enumerate(
+                zip(weights, gather.biases, gather.activations, sizes, strict=True), start=1
+            )
+        ]
+        self._outlooks = [Outlook(insistent=insistent) for _ in weights]
+
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
+        """See ForwardPass."""
+        self._make_room(X)
+        slots = self._samples.of(X)
+        support, values = nonzero_inputs(X)
+        supports, hidden = [support], [values]
+        operators: list[TransposedProduct] = []
+        certificates: list[LayerCertificate] = []
+        notes: list[str] = []
+        for layer, outlook in zip(self.layers, self._outlooks, strict=True):
+            layer.grow_slots(self._samples.slots)
+            taken, why = self._certified(layer, outlook, slots, supports[-1], hidden[-1], work)
+            if taken is None:
+                support, active = self._gather.layer(layer.layer, supports[-1], hidden[-1], work)
+                counts = LayerCounts()
+                operators.append(self._gather.weights[layer.layer - 1])
+            else:
+                support, active, counts = taken.support, taken.active, taken.counts
+                operators.append(taken)
+            if why:
+                notes.append(f"layer {layer.layer}: {why}")
+            supports.append(support)
+            hidden.append(layer.activation.value(active))
+            size = layer.arrays.bytes
+            certificates.append(
+                LayerCertificate(counts.anchors, counts.candidates, counts.certified, counts.appended, size)
+            )
+        outputs = self._gather.readout.apply(supports[-1], hidden[-1], work)
+        check_finite(outputs, "outputs")
+        return Trace(supports, hidden, outputs, operators, tuple(certificates), tuple(notes))
+
+    def _certified(
+        self,
+        layer: CertifiedLayer,
+        outlook: Outlook,
+        slots: Int[torch.Tensor, " n"],
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        work: WorkMeter,
+    ) -> tuple[LayerPass | None, str]:
+        """One layer's pass, or None; and what there is to say about it."""
+        if outlook.suspended():
+            layer.forget(slots)
+            return None, "gather pass, as certificates took more work than they spared"
+        try:
+            try:
+                taken = layer.forward(slots, support, values, work)
+            except OutOfRoom:  # blocks that have grown leave gaps; new ones do not
+                layer.forget(slots)
+                taken = layer.forward(slots, support, values, work)
+        except OutOfRoom:
+            layer.forget(slots)
+            outlook.suspend()
+            return None, "gather pass, as blocks do not fit the memory that certificates may use"
+        if self._self_check:
+            check(layer, taken, support, values)
+        rival = support.entries * layer.arrays.fan_out + COPYING * support.pairs_with(taken.support)
+        if outlook.observe(taken.counts.work, rival):
+            return taken, "certificates took more work than they spared: suspended"
+        return taken, ""
+
+    def _make_room(self, X: Float[torch.Tensor, "n d"]) -> None:
+        """Forgets samples that have not come for long where what is kept of all of them would exceed the memory."""
+        new = X.shape[0] - self._samples.known(X)
+        if not new or not self._samples.slots:
+            return
+        each = sum(layer.arrays.bytes_a_slot for layer in self.layers)
+        most = max(X.shape[0], self._memory // max(1, each))
+        for_others = max(0, most - X.shape[0])
+        freed = self._samples.evict(for_others)
+        if freed:
+            gone = torch.tensor(freed, device=X.device)
+            for layer in self.layers:
+                layer.forget(gone)

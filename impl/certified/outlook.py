@@ -1,0 +1,51 @@
+"""Whether certified passes pay in a layer, judged by counted work, and so the same on every machine."""
+
+from __future__ import annotations
+
+# Passes that are watched before a verdict; a first anchor has to earn back what it cost.
+TRIAL = 4
+FIRST_PAUSE = 8
+
+
+class Outlook:
+    """Suspends a layer's certified passes where they have taken more work than the passes that they replace.
+
+    Args:
+        insistent: Never suspends.
+    """
+
+    def __init__(self, *, insistent: bool):
+        self._insistent = insistent
+        self._pause, self._next_pause = 0, FIRST_PAUSE
+        self._passes, self._work, self._rival = 0, 0, 0
+
+    def suspended(self) -> bool:
+        """Whether this pass is not to be certified; to be asked once a pass."""
+        if not self._pause:
+            return False
+        self._pause -= 1
+        return True
+
+    def suspend(self) -> None:
+        """Suspends whatever the work was."""
+        self._pause, self._next_pause = self._next_pause, 2 * self._next_pause
+
+    def observe(self, work: int, rival: int) -> bool:
+        """Takes account of a pass.
+
+        Args:
+            work: That it took, in multiply-adds of a product with W⁰.
+            rival: That a gather pass with its backward pass would have taken.
+
+        Returns:
+            Whether passes are suspended from now on.
+        """
+        self._passes, self._work, self._rival = self._passes + 1, self._work + work, self._rival + rival
+        if self._insistent or self._passes < TRIAL:
+            return False
+        lost = self._work > self._rival
+        if lost:
+            self.suspend()
+        if lost or self._passes >= 4 * TRIAL:  # what was long ago says little
+            self._passes, self._work, self._rival = 0, 0, 0
+        return lost
