@@ -9,7 +9,10 @@ from reference.contract import ArgumentError, Factory, capabilities_of, load_fac
 
 DENSE = "dense"
 DENSE_FACTORY = "benchmarks.rivals.dense:factory"
+#: What the gate times: every commit knows it.
 OURS = "gather=impl:factory"
+#: What a sweep measures beside the dense rival.
+MEASURED = (OURS, "certified=impl:factory?forward=certified")
 
 
 @dataclass(frozen=True)

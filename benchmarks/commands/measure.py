@@ -18,7 +18,7 @@ from benchmarks.commands.terminal import (
     usable_device,
     warn_if_busy,
 )
-from benchmarks.contestant import OURS, Contestant, load_contestants
+from benchmarks.contestant import MEASURED, Contestant, load_contestants
 from benchmarks.environment import environment, refuse_changes
 from benchmarks.journal import NAME, open_journal
 from benchmarks.load import LoadMeter
@@ -73,7 +73,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "--impl",
         action="append",
         metavar="[NAME=]MODULE:FACTORY",
-        help=f"measured beside the dense rival, repeatable, default: {OURS}",
+        help="measured beside the dense rival, repeatable, default: " + " ".join(MEASURED),
     )
     group.add_argument("--out", default="results", metavar="FOLDER", help="default: %(default)s")
     group.add_argument("--fresh", action="store_true", help="discard an unfinished sweep in the folder")
@@ -91,7 +91,7 @@ def main(options: argparse.Namespace) -> int:
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    contestants = load_contestants(options.impl or [OURS], dtype=options.dtype)
+    contestants = load_contestants(options.impl or MEASURED, dtype=options.dtype)
     plan = Plan(
         training=Training(
             problem=load_problem(options.data, options.samples, seed=options.seed, dimension=options.dimension),
