@@ -111,8 +111,8 @@ class AnchorArrays:
 
     @property
     def bytes_a_slot(self) -> int:
-        """What a sample takes, on the average."""
-        return self.bytes // max(1, self.slots)
+        """What a sample takes beside its block, and lists that are short."""
+        return (REFERENCES + 1) * self.fan_out * self._dtype.itemsize + 4 * (self.fan_in + self.fan_out)
 
     def _extend(self, name: str, more: torch.Tensor) -> None:
         setattr(self, name, torch.cat([getattr(self, name), more]))

@@ -19,6 +19,9 @@ from impl.work import WorkMeter
 from reference.contract import LayerCertificate
 from reference.contract.shapes import Float, Int
 
+# One part in so many of the memory is for what is linear in the widths, beside the blocks.
+BOUNDS_SHARE = 4
+
 
 class CertifiedForward:
     """See ForwardPass. A layer whose blocks do not fit, or in which certificates do not pay, takes the gather pass.
@@ -27,7 +30,7 @@ class CertifiedForward:
         gather: The pass that it stands in for.
         weights: W_1 … W_L.
         anchor_kernels: The operations of this package.
-        memory: Bytes for the blocks of all layers.
+        memory: Bytes for the blocks of all layers; bounds take a quarter more at most, unless one batch needs more.
         insistent: Whether certificates are kept up even where they do not pay.
         self_check: Whether every pass is compared with the product in full.
     """
@@ -99,13 +102,16 @@ class CertifiedForward:
         if outlook.suspended():
             layer.forget(slots)
             return None, "gather pass, as certificates took more work than they spared"
-        try:
+        taken = None
+        for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.forget(slots)):
             try:
+                if make_room is not None:
+                    make_room()
                 taken = layer.forward(slots, support, values, work)
+                break
             except OutOfRoom:  # blocks that have grown leave gaps; new ones do not
-                layer.forget(slots)
-                taken = layer.forward(slots, support, values, work)
-        except OutOfRoom:
+                continue
+        if taken is None:
             layer.forget(slots)
             outlook.suspend()
             return None, "gather pass, as blocks do not fit the memory that certificates may use"
@@ -117,15 +123,15 @@ class CertifiedForward:
         return taken, ""
 
     def _make_room(self, X: Float[torch.Tensor, "n d"]) -> None:
-        """Forgets samples that have not come for long where what is kept of all of them would exceed the memory."""
+        """Forgets samples that have not come for long where the bounds of all would take a quarter of the memory."""
         new = X.shape[0] - self._samples.known(X)
-        if not new or not self._samples.slots:
-            return
-        each = sum(layer.arrays.bytes_a_slot for layer in self.layers)
-        most = max(X.shape[0], self._memory // max(1, each))
-        for_others = max(0, most - X.shape[0])
-        freed = self._samples.evict(for_others)
-        if freed:
-            gone = torch.tensor(freed, device=X.device)
+        if new:
+            each = sum(layer.arrays.bytes_a_slot for layer in self.layers)
+            self._forget(max(0, self._memory // (BOUNDS_SHARE * each) - new))
+
+    def _forget(self, kept: int) -> None:
+        """Forgets all but the samples that came last."""
+        gone = torch.tensor(self._samples.evict(kept), dtype=torch.int64, device=self.layers[0].weights.table.device)
+        if gone.numel():
             for layer in self.layers:
-                layer.forget(gone)
+                layer.forget(gone[gone < layer.arrays.slots])
