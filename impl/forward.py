@@ -62,6 +62,13 @@ class ForwardPass(Protocol):
             SolveError: where a preactivation or an output overflows.
         """
 
+    def settle(self, trace: Trace) -> tuple[str, ...]:
+        """Takes account of a step that is about to be taken on a trace; evaluations without one leave no mark.
+
+        Returns:
+            What there is to say about it.
+        """
+
 
 class GatherForward:
     """See ForwardPass. Every layer reads the columns of its weights that its active inputs name.
@@ -100,6 +107,10 @@ class GatherForward:
         outputs = self.readout.apply(supports[-1], hidden[-1], work)
         check_finite(outputs, "outputs")
         return Trace(supports, hidden, outputs, self.weights, notes=self.notes)
+
+    def settle(self, trace: Trace) -> tuple[str, ...]:
+        """See ForwardPass. There is nothing to account for."""
+        return ()
 
     def layer(
         self, layer: int, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter

@@ -191,6 +191,8 @@ class SparseNetwork:
         dead = (torch.stack(counts).amin(dim=0) == 0).nonzero()[:, 0].tolist()
         active_counts = tuple(count.cpu().numpy().copy() for count in counts)  # lazy weights keep the supports
 
+        notes = self._forward_pass.settle(trace)
+
         # Nothing may fail once weights are written: all that the report needs is at hand before.
         with work.phase("update"):
             updates = [
@@ -218,7 +220,7 @@ class SparseNetwork:
             active_counts=active_counts,
             solver=solution.solver if solution else "",
             solve=solution.report if solution else None,
-            notes=(*trace.notes, *coefficients.notes),
+            notes=(*trace.notes, *notes, *coefficients.notes),
             certificates=trace.certificates,
         )
 

@@ -8,7 +8,7 @@ import torch
 
 from impl.certified.blocks import OutOfRoom
 from impl.certified.interface import AnchorKernels
-from impl.certified.layer import COPYING, CertifiedLayer, LayerCounts, LayerPass
+from impl.certified.layer import COPYING, SPREAD, CertifiedLayer, LayerCounts, LayerPass
 from impl.certified.outlook import Outlook
 from impl.certified.samples import SampleSlots
 from impl.certified.self_check import check
@@ -89,6 +89,23 @@ class CertifiedForward:
         check_finite(outputs, "outputs")
         return Trace(supports, hidden, outputs, operators, tuple(certificates), tuple(notes))
 
+    def settle(self, trace: Trace) -> tuple[str, ...]:
+        """See ForwardPass. Certificates that do not pay are suspended, and folds told what they would have to earn."""
+        notes = []
+        for index, (layer, outlook, operator) in enumerate(
+            zip(self.layers, self._outlooks, trace.operators, strict=True)
+        ):
+            if not isinstance(operator, LayerPass):
+                layer.weights.renewal_work = 0
+                outlook.pass_by()
+                continue
+            below, pairs = trace.supports[index], trace.supports[index].pairs_with(trace.supports[index + 1])
+            product = below.entries * layer.arrays.fan_out
+            layer.weights.renewal_work = product + int(COPYING * SPREAD * pairs)
+            if outlook.observe(operator.counts.work, product + COPYING * pairs):
+                notes.append(f"layer {layer.layer}: certificates took more work than they spared, and are suspended")
+        return tuple(notes)
+
     def _certified(
         self,
         layer: CertifiedLayer,
@@ -99,8 +116,7 @@ class CertifiedForward:
         work: WorkMeter,
     ) -> tuple[LayerPass | None, str]:
         """One layer's pass, or None; and what there is to say about it."""
-        if outlook.suspended():
-            layer.forget(slots)
+        if outlook.suspended:
             return None, "gather pass, as certificates took more work than they spared"
         taken = None
         for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.forget(slots)):
@@ -117,9 +133,6 @@ class CertifiedForward:
             return None, "gather pass, as blocks do not fit the memory that certificates may use"
         if self._self_check:
             check(layer, taken, support, values)
-        rival = support.entries * layer.arrays.fan_out + COPYING * support.pairs_with(taken.support)
-        if outlook.observe(taken.counts.work, rival):
-            return taken, "certificates took more work than they spared: suspended"
         return taken, ""
 
     def _make_room(self, X: Float[torch.Tensor, "n d"]) -> None:

@@ -90,7 +90,6 @@ class CertifiedLayer:
             return
         self._anchored[slots] = False
         self.arrays.forget(slots)
-        self._tell_weights()
 
     def forward(
         self,
@@ -141,7 +140,6 @@ class CertifiedLayer:
         )
         counts.work += products
         counts.candidates, counts.certified = candidates, correction.numel() - candidates
-        self._tell_weights()
         return LayerPass(self, low_rank, slots, places, rows, above, active, counts)
 
     def apply_transpose(
@@ -353,12 +351,6 @@ class CertifiedLayer:
         listed = torch.arange(self.arrays.columns.shape[1], device=self._device) < count[:, None]
         sample = listed.nonzero()[:, 0].to(torch.int32)
         return Support(offsets_of(count), sample, self.arrays.columns[slots][listed], self.arrays.fan_in)
-
-    def _tell_weights(self) -> None:
-        """What it would cost to renew all anchors: a fold has to pay for that, too."""
-        columns = self.arrays.column_count[self._anchored]
-        rows = self.arrays.row_count[self._anchored]
-        self.weights.renewal_work = int((columns * (self.arrays.fan_out + COPYING * rows)).sum())
 
 
 @dataclass(frozen=True, eq=False)

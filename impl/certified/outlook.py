@@ -19,12 +19,14 @@ class Outlook:
         self._pause, self._next_pause = 0, FIRST_PAUSE
         self._passes, self._work, self._rival = 0, 0, 0
 
+    @property
     def suspended(self) -> bool:
-        """Whether this pass is not to be certified; to be asked once a pass."""
-        if not self._pause:
-            return False
-        self._pause -= 1
-        return True
+        """Whether passes are not to be certified."""
+        return self._pause > 0
+
+    def pass_by(self) -> None:
+        """Takes account of a pass that was not certified."""
+        self._pause = max(0, self._pause - 1)
 
     def suspend(self) -> None:
         """Suspends whatever the work was."""
