@@ -103,7 +103,7 @@ class CertifiedForward:
             product = below.entries * layer.arrays.fan_out
             layer.weights.renewal_work = product + int(COPYING * SPREAD * pairs)
             if outlook.observe(operator.counts.work, product + COPYING * pairs):
-                notes.append(f"layer {layer.layer}: certificates took more work than they spared, and are suspended")
+                notes.append(f"layer {layer.layer}: suspended, as {outlook.reason}")
         return tuple(notes)
 
     def _certified(
@@ -117,7 +117,7 @@ class CertifiedForward:
     ) -> tuple[LayerPass | None, str]:
         """One layer's pass, or None; and what there is to say about it."""
         if outlook.suspended:
-            return None, "gather pass, as certificates took more work than they spared"
+            return None, f"gather pass, as {outlook.reason}"
         taken = None
         for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.forget(slots)):
             try:
@@ -129,8 +129,8 @@ class CertifiedForward:
                 continue
         if taken is None:
             layer.forget(slots)
-            outlook.suspend()
-            return None, "gather pass, as blocks do not fit the memory that certificates may use"
+            outlook.suspend("blocks do not fit the memory that certificates may use")
+            return None, f"gather pass, as {outlook.reason}"
         if self._self_check:
             check(layer, taken, support, values)
         return taken, ""

@@ -11,11 +11,15 @@ class Outlook:
     """Suspends a layer's certified passes where they have taken more work than the passes that they replace.
 
     Args:
-        insistent: Never suspends.
+        insistent: Never suspends for the work that passes take.
+
+    Attributes:
+        reason: Of the last suspension.
     """
 
     def __init__(self, *, insistent: bool):
         self._insistent = insistent
+        self.reason = ""
         self._pause, self._next_pause = 0, FIRST_PAUSE
         self._passes, self._work, self._rival = 0, 0, 0
 
@@ -28,8 +32,9 @@ class Outlook:
         """Takes account of a pass that was not certified."""
         self._pause = max(0, self._pause - 1)
 
-    def suspend(self) -> None:
-        """Suspends whatever the work was."""
+    def suspend(self, reason: str) -> None:
+        """Suspends whatever the work was, for what is said to be the reason."""
+        self.reason = reason
         self._pause, self._next_pause = self._next_pause, 2 * self._next_pause
 
     def observe(self, work: int, rival: int) -> bool:
@@ -47,7 +52,7 @@ class Outlook:
             return False
         lost = self._work > self._rival
         if lost:
-            self.suspend()
+            self.suspend("certificates took more work than they spared")
         if lost or self._passes >= 4 * TRIAL:  # what was long ago says little
             self._passes, self._work, self._rival = 0, 0, 0
         return lost
