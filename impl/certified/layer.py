@@ -133,14 +133,10 @@ class CertifiedLayer:
         candidates = int(rows.sum())
         products = int((rows * support.counts.long()).sum())
         size = z.element_size()
-        work.count(
-            self.layer,
-            products,
-            size * products + tensor_bytes(places, values) + 3 * size * candidates,
-        )
+        work.count(self.layer, products, size * (products + 3 * candidates) + tensor_bytes(places, values))
         counts.work += products
         counts.candidates, counts.certified = candidates, correction.numel() - candidates
-        return LayerPass(self, low_rank, slots, places, rows, above, active, counts)
+        return LayerPass(self, low_rank, slots, places, above, active, counts)
 
     def apply_transpose(
         self,
@@ -152,7 +148,7 @@ class CertifiedLayer:
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Weights, on what a pass has left."""
         out = self._anchor_kernels.apply_transpose(self.arrays, taken.slots, rows, taken.places, columns, values)
-        pairs = int((rows.counts.long() * taken.live).sum())
+        pairs = rows.pairs_with(columns)
         moved = pairs * out.element_size() + tensor_bytes(taken.places, columns.units, values, out)
         work.count(self.layer, pairs * values.shape[0], moved)
         if taken.low_rank.rank:
@@ -362,7 +358,6 @@ class LayerPass:
         low_rank: D, at the time.
         slots: Of the samples.
         places: Of the active inputs among the columns.
-        live: How many rows were computed, by sample.
         support: Active units.
         active: Their preactivations.
         counts: What was done.
@@ -372,7 +367,6 @@ class LayerPass:
     low_rank: LowRank
     slots: Int[torch.Tensor, " n"]
     places: Int[torch.Tensor, " entries"]
-    live: Int[torch.Tensor, " n"]
     support: Support
     active: Float[torch.Tensor, " active_entries"]
     counts: LayerCounts
