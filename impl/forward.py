@@ -132,7 +132,7 @@ def nonzero_inputs(X: Float[torch.Tensor, "n d"]) -> tuple[Support, Float[torch.
     return Support.of_positions(positions, *X.shape), X.view(-1)[positions]
 
 
-def check_finite(values: Float[torch.Tensor, "n _"], what: str) -> None:
+def check_finite(values: Float[torch.Tensor, "*shape"], what: str) -> None:
     """Raises SolveError where numbers overflowed."""
     # The sum of finite values may itself overflow; only then are they looked at one by one.
     if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():

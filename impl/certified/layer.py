@@ -11,11 +11,11 @@ from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Screen, gamma, limit_of, norms_of_squares, rounded_up
 from impl.certified.interface import AnchorKernels
 from impl.certified.row_magnitudes import RowMagnitudes
+from impl.forward import check_finite
 from impl.kernels import Kernels
 from impl.support import Support, offsets_of
 from impl.weights import LazyWeights, LowRank
 from impl.work import WorkMeter, tensor_bytes
-from reference.contract import SolveError
 from reference.contract.shapes import Bool, Float, Int
 
 # A new sample gets this many times as many rows as it must; later ones come by a radius longer by this much.
@@ -127,8 +127,7 @@ class CertifiedLayer:
 
         z = self._anchor_kernels.evaluate(self.arrays, slots, support, values, places, correction)
         above, active = self._anchor_kernels.select(self.arrays, slots, z, self.activation.threshold)
-        if not torch.isfinite(active.sum()) and not torch.isfinite(active).all():
-            raise SolveError(f"forward: expected finite preactivations in layer {self.layer}, got an overflow")
+        check_finite(active, f"preactivations in layer {self.layer}")
         rows = self.arrays.live_count[slots]
         candidates = int(rows.sum())
         products = int((rows * support.counts.long()).sum())
@@ -165,7 +164,7 @@ class CertifiedLayer:
     ) -> Float[torch.Tensor, "n fan_out"]:
         """By how much an evaluation of z may be off: see bound.py."""
         low_rank = self.weights.state.low_rank
-        terms = max(int(support.counts.max()), low_rank.longest_sum)
+        terms = int(support.counts.max()) + low_rank.longest_sum
         squares = values.new_zeros(support.samples, dtype=torch.float64)
         norm = squares.index_add_(0, support.sample_of_entry.long(), values.double().square()).sqrt_()
         magnitudes = self._magnitudes.of(low_rank, WorkMeter(self._device), self.layer).double()
@@ -178,6 +177,7 @@ class CertifiedLayer:
         if state.base is not self._base or state.base.version != self._version:
             self._base, self._version = state.base, state.base.version
             self._anchored[:] = False
+            self.arrays.blocks.release(torch.arange(self.arrays.slots, device=self._device))
 
     def _correction(
         self, low_rank: LowRank, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
@@ -278,7 +278,7 @@ class CertifiedLayer:
         work: WorkMeter,
     ) -> Screen:
         """The bounds of all units: see bound.py."""
-        terms = max(int(self.arrays.column_count[slots].max()), low_rank.longest_sum)
+        terms = int(self.arrays.column_count[slots].max()) + low_rank.longest_sum
         dtype = values.dtype
         rounding = gamma(terms, dtype)
         coefficients, sizes = self._anchor_kernels.combine(self.arrays, slots, support, values, places, rounding**2)
@@ -319,7 +319,7 @@ class CertifiedLayer:
         short = (needed > 0).nonzero()[:, 0]
         if not short.numel():
             return
-        some = screen.only(short) if short.numel() < screen.slots.numel() else screen
+        some = screen.only(short)
         slots = some.slots
         first = self.arrays.row_count[slots]
         radius = some.radius * STRETCH
