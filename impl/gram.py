@@ -64,13 +64,12 @@ def _column_blocks(
     samples, outputs = factors.samples, factors.outputs
     widest = outputs * max(support.width for support in factors.supports)
     block = max(1, min(samples, TABLE_BYTES // 8 // widest))
-    scratch = factors.left[0].new_zeros(widest * block, dtype=torch.float64)
     for begin in range(0, samples, block):
         end = min(begin + block, samples)
-        total = scratch.new_zeros(factors.rows, (end - begin) * outputs)
+        total = factors.left[0].new_zeros(factors.rows, (end - begin) * outputs, dtype=torch.float64)
         for layer, left, left_values, right, right_values in factors:
-            lefts = _inner_products(layer, left, left_values, slice(begin, end), kernels, scratch, work)
-            rights = _inner_products(layer, right, right_values[None], slice(begin, end), kernels, scratch, work)
+            lefts = _inner_products(layer, left, left_values, slice(begin, end), kernels, work)
+            rights = _inner_products(layer, right, right_values[None], slice(begin, end), kernels, work)
             total += lefts * rights.repeat_interleave(outputs, 0).repeat_interleave(outputs, 1)
             work.count(layer, total.numel(), 3 * tensor_bytes(total))
         yield slice(begin * outputs, end * outputs), total
@@ -82,23 +81,14 @@ def _inner_products(
     values: Float[torch.Tensor, "c entries"],
     block: slice,
     kernels: Kernels,
-    scratch: Float[torch.Tensor, " numbers"],
     work: WorkMeter,
 ) -> Float[torch.Tensor, "nc block_c"]:
-    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block: each i against a dense table of the block.
-
-    `scratch`, which holds the table, is all zeros before and after.
-    """
-    values = values.double()
+    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block: each i against a dense table of the block."""
     outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
-    products = values.new_empty(samples, outputs, length * outputs)
-    entries = slice(int(support.offsets[block.start]), int(support.offsets[block.stop]))
-    units, column = support.units[entries].long(), support.sample_of_entry[entries].long() - block.start
-    table = scratch[: support.width * length * outputs].view(support.width, length, outputs)
-    table[units, column] = values[:, entries].T
-    for output in range(outputs):
-        products[:, output] = kernels.gather(support, values[output], table.view(support.width, -1))
-    table[units, column] = 0.0
+    others, entries = support.only(torch.arange(block.start, block.stop, device=values.device))
+    part = values if length == samples else values[:, entries]
+    table = kernels.tabulate(others, part)
+    products = torch.stack([kernels.gather(support, value, table) for value in values.double()], dim=1)
     gathered = support.entries * outputs * length * outputs
-    work.count(layer, gathered, 8 * gathered + tensor_bytes(values, support.units, products))
-    return products.view(samples * outputs, length * outputs)
+    work.count(layer, gathered, values.element_size() * gathered + tensor_bytes(values, support.units, products))
+    return products.view(samples, outputs, outputs, length).transpose(2, 3).reshape(samples * outputs, -1)

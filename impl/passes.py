@@ -19,7 +19,7 @@ LEAST_WIDTH = 2048
 
 # Of the weights' own memory, what certificates may take unless they are told; and what they may take of any network.
 MEMORY_SHARE = 0.15
-LEAST_MEMORY = 16 << 20
+LEAST_MEMORY = 128 << 20
 
 
 @dataclass(frozen=True)

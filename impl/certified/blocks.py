@@ -9,7 +9,7 @@ from reference.contract.shapes import Float, Int
 
 # Room that a block has for more lines and longer ones, so that it is not moved often.
 SPARE_LINES = 1.125
-SPARE_LENGTH = 2.0
+SPARE_LENGTH = 1.125
 
 
 class OutOfRoom(Exception):
@@ -43,6 +43,11 @@ class Blocks:
     def bytes(self) -> int:
         """What they take."""
         return self.numbers.numel() * self.numbers.element_size()
+
+    @property
+    def free(self) -> int:
+        """How many numbers there is room for."""
+        return self._room - self._end
 
     def grow_slots(self, slots: int) -> None:
         """Empty blocks for more samples."""

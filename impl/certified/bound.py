@@ -24,6 +24,9 @@ do not. The unit is certified where, in floating point,
                                         limit     = τ − 16u(max|β| + |τ|)
 
 so that what is not a number is never certified. The a_q minimize distance² + γ² Σ_q a_q²‖h^q‖², nearly: any do.
+
+Of the rows of a sample one more input is known, the row reference. For them there is a second bound of the same kind,
+with coefficients and a radius of its own, and the better of the two counts.
 """
 
 from __future__ import annotations
@@ -39,26 +42,41 @@ BESIDE = 16
 
 
 @dataclass(frozen=True, eq=False)
-class Screen:
+class Bounds:
     """What the bounds of a batch are made of; see above.
 
     Attributes:
         slots: (n,) of the samples.
-        exact: (n, m_ℓ).
+        samples: (n,) their columns in `change`.
+        coefficients: (n, references) a_q.
         radius: (n,).
+        row_coefficients: (n, references + 1) a_q of the second bound, that of the row reference last.
+        row_radius: (n,) its radius.
+        looseness: (n,).
+        change: (m_ℓ, batch), D h.
+        magnitudes: (m_ℓ,), A.
+        bias: (m_ℓ,), β.
         limit: A number.
     """
 
     slots: Int[torch.Tensor, " n"]
-    exact: Float[torch.Tensor, "n m"]
+    samples: Int[torch.Tensor, " n"]
+    coefficients: Float[torch.Tensor, "n references"]
     radius: Float[torch.Tensor, " n"]
+    row_coefficients: Float[torch.Tensor, "n references_and_one"]
+    row_radius: Float[torch.Tensor, " n"]
+    looseness: Float[torch.Tensor, " n"]
+    change: Float[torch.Tensor, "m batch"]
+    magnitudes: Float[torch.Tensor, " m"]
+    bias: Float[torch.Tensor, " m"]
     limit: float
 
-    def only(self, chosen: Int[torch.Tensor, " some"]) -> Screen:
+    def only(self, chosen: Int[torch.Tensor, " some"]) -> Bounds:
         """That of some samples of the batch, in increasing order."""
         if chosen.numel() == self.slots.numel():
             return self
-        return replace(self, slots=self.slots[chosen], exact=self.exact[chosen], radius=self.radius[chosen])
+        by_sample = ("slots", "samples", "coefficients", "radius", "row_coefficients", "row_radius", "looseness")
+        return replace(self, **{name: getattr(self, name)[chosen] for name in by_sample})
 
 
 def gamma(terms: int, dtype: torch.dtype) -> float:
@@ -80,7 +98,7 @@ def norms_of_squares(squares: Float[torch.Tensor, "*shape"], terms: int) -> Floa
     )
 
 
-def rounded_up(numbers: Float[torch.Tensor, " n"], dtype: torch.dtype) -> Float[torch.Tensor, " n"]:
+def rounded_up(numbers: Float[torch.Tensor, "*shape"], dtype: torch.dtype) -> Float[torch.Tensor, "*shape"]:
     """Numbers ≥ 0 in another dtype, none smaller than it was."""
     limits = torch.finfo(dtype)
     return (numbers * (1 + 4 * limits.eps) + limits.tiny).to(dtype)

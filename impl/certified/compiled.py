@@ -4,15 +4,18 @@ one thread in a fixed order: results do not depend on the thread count.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 import numpy as np
 import torch
 
 from impl.certified import loops
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Screen
+from impl.certified.bound import Bounds
 from impl.kernels.compiled import CACHE_LINE, unsigned, use_threads
 from impl.support import Support, offsets_of
-from reference.contract.shapes import Float, Int
+from impl.weights.low_rank import OuterProducts
+from reference.contract.shapes import Bool, Float, Int
 
 
 class CompiledAnchorKernels:
@@ -29,6 +32,12 @@ class CompiledAnchorKernels:
         loops.product_and_squares(*arguments, product.numpy(), squares.numpy(), threads)
         return product, squares
 
+    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
+        """See AnchorKernels."""
+        right = term.right.offsets.numpy(), term.right_values.numpy()
+        left = term.left.offsets.numpy(), unsigned(term.left.units), term.left_values.numpy()
+        loops.add_magnitudes(*right, *left, sums.numpy())
+
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support
     ) -> tuple[Int[torch.Tensor, " entries"], Int[torch.Tensor, " n"]]:
@@ -36,7 +45,7 @@ class CompiledAnchorKernels:
         places, missing = torch.empty_like(support.units), torch.empty_like(slots)
         use_threads(support.entries)
         batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
-        loops.locate(arrays.column_place.numpy(), *batch, places.numpy(), missing.numpy())
+        loops.locate(_views(arrays), *batch, places.numpy(), missing.numpy())
         return places, missing
 
     def combine(
@@ -47,39 +56,19 @@ class CompiledAnchorKernels:
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
         ridge: float,
-    ) -> tuple[Float[torch.Tensor, "n references"], Float[torch.Tensor, "n 3"]]:
+    ) -> tuple[
+        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
+    ]:
         """See AnchorKernels."""
-        coefficients = values.new_empty(support.samples, arrays.references.shape[1])
-        sizes = values.new_empty(support.samples, 3, dtype=torch.float64)
-        use_threads(arrays.references.shape[1] ** 2 * support.entries)
-        loops.combine(
-            arrays.references.numpy(),
-            arrays.column_count.numpy(),
-            slots.numpy(),
-            support.offsets.numpy(),
-            values.numpy(),
-            unsigned(places),
-            ridge,
-            coefficients.numpy(),
-            sizes.numpy(),
-        )
-        return coefficients, sizes
-
-    def exact(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        coefficients: Float[torch.Tensor, "n references"],
-        correction: Float[torch.Tensor, "n fan_out"],
-        magnitudes: Float[torch.Tensor, " fan_out"],
-        looseness: Float[torch.Tensor, " n"],
-    ) -> Float[torch.Tensor, "n fan_out"]:
-        """See AnchorKernels."""
-        out = torch.empty_like(correction)
-        use_threads(correction.numel())
-        given = coefficients.numpy(), correction.numpy(), magnitudes.numpy(), looseness.numpy()
-        loops.exact(arrays.products.numpy(), slots.numpy(), *given, out.numpy())
-        return out
+        count = arrays.references.shape[1]
+        coefficients = values.new_empty(support.samples, count - 1)
+        row_coefficients = values.new_empty(support.samples, count)
+        sizes = values.new_empty(support.samples, 5, dtype=torch.float64)
+        use_threads(count**2 * support.entries)
+        batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
+        results = coefficients.numpy(), row_coefficients.numpy(), sizes.numpy()
+        loops.combine(_views(arrays), *batch, ridge, *results)
+        return coefficients, row_coefficients, sizes
 
     def append_columns(
         self,
@@ -91,43 +80,61 @@ class CompiledAnchorKernels:
     ) -> None:
         """See AnchorKernels."""
         use_threads(support.entries * table.shape[1])
-        loops.append_columns(
-            arrays.column_place.numpy(),
-            arrays.columns.numpy(),
-            arrays.column_count.numpy(),
-            arrays.norms.numpy(),
-            *_blocks(arrays),
-            unsigned(arrays.rows),
-            arrays.row_count.numpy(),
-            slots.numpy(),
-            support.offsets.numpy(),
-            unsigned(support.units),
-            places.numpy(),
-            table.numpy(),
-        )
+        batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
+        loops.append_columns(_views(arrays), *batch, places.numpy(), table.numpy())
 
     def screen(
-        self, arrays: AnchorArrays, screen: Screen, outer: Float[torch.Tensor, " n"]
+        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
     ) -> Int[torch.Tensor, "2 n"]:
         """See AnchorKernels."""
-        counts = screen.slots.new_empty(2, screen.slots.numel())
-        use_threads(screen.exact.numel())
-        radii = screen.radius.numpy(), outer.numpy()
-        loops.screen(*_bounds(arrays, screen), *radii, arrays.live_count.numpy(), counts.numpy())
-        return counts
+        threads = use_threads(bounds.slots.numel() * arrays.fan_out)
+        counts = bounds.slots.new_empty(threads, 3, bounds.slots.numel())
+        loops.screen(_views(arrays), _bound_views(bounds), outer.numpy(), counts.numpy())
+        return counts.sum(dim=0)[:2]
 
-    def radius_for(self, arrays: AnchorArrays, screen: Screen, spread: float) -> Float[torch.Tensor, " n"]:
+    def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
-        radius = torch.empty_like(screen.radius)
-        use_threads(screen.exact.numel())
-        loops.radius_for(*_bounds(arrays, screen), screen.radius.numpy(), spread, radius.numpy())
+        out = bounds.change.new_empty(bounds.slots.numel(), arrays.fan_out)
+        use_threads(out.numel())
+        loops.exact(_views(arrays), _bound_views(bounds), out.numpy())
+        return out
+
+    def radius_for(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        target: Int[torch.Tensor, " n"],
+    ) -> Float[torch.Tensor, " n"]:
+        """See AnchorKernels."""
+        radius = torch.empty_like(bounds.radius)
+        use_threads(exact.numel())
+        loops.radius_for(_views(arrays), _bound_views(bounds), exact.numpy(), target.numpy(), radius.numpy())
         return radius
 
-    def append_rows(self, arrays: AnchorArrays, screen: Screen, radius: Float[torch.Tensor, " n"]) -> None:
+    def within(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        radius: Float[torch.Tensor, " n"],
+    ) -> Bool[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
-        use_threads(screen.exact.numel())
-        lists = arrays.rows.numpy(), arrays.row_order.numpy(), arrays.row_count.numpy(), arrays.live_count.numpy()
-        loops.append_rows(*_bounds(arrays, screen), radius.numpy(), *lists)
+        mask = torch.empty_like(exact, dtype=torch.bool)
+        use_threads(exact.numel())
+        loops.within(_views(arrays), _bound_views(bounds), exact.numpy(), radius.numpy(), mask.numpy())
+        return mask
+
+    def append_rows(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        mask: Bool[torch.Tensor, "n fan_out"],
+    ) -> None:
+        """See AnchorKernels."""
+        use_threads(exact.numel())
+        loops.append_rows(_views(arrays), _bound_views(bounds), exact.numpy(), mask.numpy())
 
     def fill(
         self,
@@ -140,19 +147,10 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         order = columns.by_unit
         use_threads(columns.entries * arrays.rows.shape[1])
-        loops.fill(
-            *_blocks(arrays),
-            unsigned(arrays.rows),
-            arrays.row_count.numpy(),
-            slots.numpy(),
-            first.numpy(),
-            columns.offsets.numpy(),
-            order.offsets.numpy(),
-            unsigned(order.entry),
-            unsigned(columns.sample_of_entry),
-            table.numpy(),
-            table.shape[1] * table.element_size() // CACHE_LINE,
-        )
+        grouped = columns.offsets.numpy(), order.offsets.numpy(), unsigned(order.entry)
+        lines = table.shape[1] * table.element_size() // CACHE_LINE
+        batch = slots.numpy(), first.numpy()
+        loops.fill(_views(arrays), *batch, *grouped, unsigned(columns.sample_of_entry), table.numpy(), lines)
 
     def evaluate(
         self,
@@ -161,49 +159,45 @@ class CompiledAnchorKernels:
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        correction: Float[torch.Tensor, "n fan_out"],
     ) -> Float[torch.Tensor, "n row_room"]:
         """See AnchorKernels."""
-        z = values.new_empty(slots.numel(), arrays.rows.shape[1])
+        products = values.new_empty(slots.numel(), arrays.rows.shape[1])
         use_threads(support.entries * arrays.rows.shape[1])
-        loops.evaluate(
-            *_blocks(arrays),
-            unsigned(arrays.rows),
-            arrays.live_count.numpy(),
-            slots.numpy(),
-            support.offsets.numpy(),
-            values.numpy(),
-            unsigned(places),
-            correction.numpy(),
-            z.numpy(),
-        )
-        return z
+        batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
+        loops.evaluate(_views(arrays), *batch, products.numpy())
+        return products
 
     def select(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        z: Float[torch.Tensor, "n row_room"],
-        threshold: float,
-    ) -> tuple[Support, Float[torch.Tensor, " entries"]]:
+        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
+    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
         """See AnchorKernels."""
-        array = z.numpy()
-        limit = array.dtype.type(threshold)
-        counts = torch.empty_like(slots)
-        where = (
-            unsigned(arrays.rows),
-            arrays.row_order.numpy(),
-            arrays.row_count.numpy(),
-            arrays.live_count.numpy(),
-            slots.numpy(),
-        )
-        use_threads(array.size)
-        loops.count(array, limit, arrays.live_count.numpy(), slots.numpy(), counts.numpy())
+        z, counts = torch.empty_like(products), torch.empty_like(bounds.slots)
+        limit = z.numpy().dtype.type(threshold)
+        use_threads(products.numel())
+        loops.correct(_views(arrays), _bound_views(bounds), products.numpy(), limit, z.numpy(), counts.numpy())
         offsets = offsets_of(counts)
         entries = int(offsets[-1])
         samples, units, values = offsets.new_empty(entries), offsets.new_empty(entries), z.new_empty(entries)
-        loops.list_active(array, limit, *where, offsets.numpy(), samples.numpy(), units.numpy(), values.numpy())
-        return Support(offsets, samples, units, arrays.fan_out), values
+        lists = offsets.numpy(), samples.numpy(), units.numpy(), values.numpy()
+        loops.list_active(_views(arrays), bounds.slots.numpy(), z.numpy(), limit, *lists)
+        return z, Support(offsets, samples, units, arrays.fan_out), values
+
+    def renew(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        places: Int[torch.Tensor, " entries"],
+        products: Float[torch.Tensor, "n row_room"],
+        z: Float[torch.Tensor, "n row_room"],
+    ) -> Bool[torch.Tensor, " n"]:
+        """See AnchorKernels."""
+        renewed = torch.empty_like(bounds.slots, dtype=torch.bool)
+        use_threads(support.entries * arrays.rows.shape[1])
+        batch = support.offsets.numpy(), values.numpy(), unsigned(places)
+        loops.renew(_views(arrays), _bound_views(bounds), *batch, products.numpy(), z.numpy(), renewed.numpy())
+        return renewed
 
     def apply_transpose(
         self,
@@ -217,26 +211,24 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         out = values.new_empty(values.shape[0], rows.entries)
         use_threads(rows.pairs_with(columns) * values.shape[0])
-        loops.apply_transpose(
-            *_blocks(arrays),
-            arrays.row_place.numpy(),
-            arrays.live_count.numpy(),
-            slots.numpy(),
-            rows.offsets.numpy(),
-            unsigned(places),
-            columns.offsets.numpy(),
-            unsigned(columns.units),
-            values.numpy(),
-            out.numpy(),
-        )
+        above = columns.offsets.numpy(), unsigned(columns.units), values.numpy()
+        below = rows.offsets.numpy(), unsigned(places)
+        loops.apply_transpose(_views(arrays), slots.numpy(), *below, *above, out.numpy())
         return out
 
 
-def _blocks(arrays: AnchorArrays) -> tuple[np.ndarray, ...]:
-    return arrays.blocks.numbers.numpy(), arrays.blocks.offset.numpy(), arrays.blocks.stride.numpy()
+def _views(arrays: AnchorArrays) -> loops.Views:
+    if arrays.kept is None:
+        taken = {name: getattr(arrays, name).numpy() for name in loops.Views._fields if hasattr(arrays, name)}
+        for name in ("rows", "row_order", "columns"):
+            taken[name] = taken[name].view(np.uint32)
+        blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
+        arrays.kept = loops.Views(**taken, **blocks)
+    views: loops.Views = arrays.kept
+    return views
 
 
-def _bounds(arrays: AnchorArrays, screen: Screen) -> tuple[np.ndarray | float, ...]:
-    exact = screen.exact.numpy()
-    limit = exact.dtype.type(screen.limit)
-    return arrays.norms.numpy(), arrays.row_place.numpy(), screen.slots.numpy(), exact, limit
+@lru_cache(maxsize=1)  # a layer's bounds go to one kernel after the other
+def _bound_views(bounds: Bounds) -> loops.BoundViews:
+    arrays = {name: getattr(bounds, name).numpy() for name in loops.BoundViews._fields[:-1]}
+    return loops.BoundViews(**arrays, limit=arrays["change"].dtype.type(bounds.limit))

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 
 import torch
 
+from impl.certified.anchors import COPYING, LEAST_SPREAD, LayerCounts
 from impl.certified.blocks import OutOfRoom
 from impl.certified.interface import AnchorKernels
-from impl.certified.layer import COPYING, SPREAD, CertifiedLayer, LayerCounts, LayerPass
+from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.outlook import Outlook
 from impl.certified.samples import SampleSlots
 from impl.certified.self_check import check
@@ -68,7 +69,7 @@ class CertifiedForward:
         certificates: list[LayerCertificate] = []
         notes: list[str] = []
         for layer, outlook in zip(self.layers, self._outlooks, strict=True):
-            layer.grow_slots(self._samples.slots)
+            layer.anchors.grow_slots(self._samples.slots)
             taken, why = self._certified(layer, outlook, slots, supports[-1], hidden[-1], work)
             if taken is None:
                 support, active = self._gather.layer(layer.layer, supports[-1], hidden[-1], work)
@@ -101,7 +102,7 @@ class CertifiedForward:
                 continue
             below, pairs = trace.supports[index], trace.supports[index].pairs_with(trace.supports[index + 1])
             product = below.entries * layer.arrays.fan_out
-            layer.weights.renewal_work = product + int(COPYING * SPREAD * pairs)
+            layer.weights.renewal_work = product + int(COPYING * LEAST_SPREAD * pairs)
             if outlook.observe(operator.counts.work, product + COPYING * pairs):
                 notes.append(f"layer {layer.layer}: suspended, as {outlook.reason}")
         return tuple(notes)
@@ -119,7 +120,7 @@ class CertifiedForward:
         if outlook.suspended:
             return None, f"gather pass, as {outlook.reason}"
         taken = None
-        for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.forget(slots)):
+        for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.anchors.forget(slots)):
             try:
                 if make_room is not None:
                     make_room()
@@ -128,7 +129,7 @@ class CertifiedForward:
             except OutOfRoom:  # blocks that have grown leave gaps; new ones do not
                 continue
         if taken is None:
-            layer.forget(slots)
+            layer.anchors.forget(slots)
             outlook.suspend("blocks do not fit the memory that certificates may use")
             return None, f"gather pass, as {outlook.reason}"
         if self._self_check:
@@ -147,4 +148,4 @@ class CertifiedForward:
         gone = torch.tensor(self._samples.evict(kept), dtype=torch.int64, device=self.layers[0].weights.table.device)
         if gone.numel():
             for layer in self.layers:
-                layer.forget(gone[gone < layer.arrays.slots])
+                layer.anchors.forget(gone[gone < layer.arrays.slots])

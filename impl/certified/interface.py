@@ -7,9 +7,14 @@ from typing import Protocol
 import torch
 
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Screen
+from impl.certified.bound import Bounds
 from impl.support import Support
-from reference.contract.shapes import Float, Int
+from impl.weights.low_rank import OuterProducts
+from reference.contract.shapes import Bool, Float, Int
+
+# A sample's rows are all computed, and put in a new order, when so many times as many were computed in vain. Copying
+# them takes about twice as long as computing them.
+RENEWAL = 2
 
 
 class AnchorKernels(Protocol):
@@ -19,6 +24,9 @@ class AnchorKernels(Protocol):
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "fan_in fan_out"]
     ) -> tuple[Float[torch.Tensor, "n fan_out"], Float[torch.Tensor, "n fan_out"]]:
         """Σ_{a ∈ support_i} values[i, a]·table[a], and Σ_{a ∈ support_i} table[a]², in one pass over the table."""
+
+    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
+        """sums[r] += Σ_j |left_{j,r}| ‖right_j‖, in float64."""
 
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support
@@ -33,19 +41,13 @@ class AnchorKernels(Protocol):
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
         ridge: float,
-    ) -> tuple[Float[torch.Tensor, "n references"], Float[torch.Tensor, "n 3"]]:
-        """The coefficients a_q, and in float64 ‖h‖², Σ_q |a_q|‖h^q‖, ‖h − Σ_q a_q h^q‖²; the ridge is γ² (bound.py)."""
+    ) -> tuple[
+        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
+    ]:
+        """Coefficients a_q without the row reference and with it, and in float64 the sizes that bounds are made of.
 
-    def exact(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        coefficients: Float[torch.Tensor, "n references"],
-        correction: Float[torch.Tensor, "n fan_out"],
-        magnitudes: Float[torch.Tensor, " fan_out"],
-        looseness: Float[torch.Tensor, " n"],
-    ) -> Float[torch.Tensor, "n fan_out"]:
-        """Σ_q a_q W⁰h^q − correction + magnitudes · looseness."""
+        They are ‖h‖², then Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖² for either; the ridge is γ² (bound.py).
+        """
 
     def append_columns(
         self,
@@ -58,15 +60,42 @@ class AnchorKernels(Protocol):
         """Makes columns of the active inputs without a place, which is written to `places`; there must be room."""
 
     def screen(
-        self, arrays: AnchorArrays, screen: Screen, outer: Float[torch.Tensor, " n"]
+        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
     ) -> Int[torch.Tensor, "2 n"]:
-        """How many units beside the rows are not certified: within the screen's radius, and within an outer one."""
+        """How many units beside the rows are not certified: within the bounds' radius, and within an outer one.
 
-    def radius_for(self, arrays: AnchorArrays, screen: Screen, spread: float) -> Float[torch.Tensor, " n"]:
-        """The radius within which there are about `spread` times as many units as within the screen's own, or more."""
+        It also sets `live_count`: to all rows where too many were computed in vain (RENEWAL).
+        """
 
-    def append_rows(self, arrays: AnchorArrays, screen: Screen, radius: Float[torch.Tensor, " n"]) -> None:
-        """Makes rows of all units that are not certified within a radius; there must be room."""
+    def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
+        """The bounds at radius 0."""
+
+    def radius_for(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        target: Int[torch.Tensor, " n"],
+    ) -> Float[torch.Tensor, " n"]:
+        """The bounds' own radius, or one within which up to so many units are not certified."""
+
+    def within(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        radius: Float[torch.Tensor, " n"],
+    ) -> Bool[torch.Tensor, "n fan_out"]:
+        """Which units beside the rows are not certified within a radius."""
+
+    def append_rows(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        mask: Bool[torch.Tensor, "n fan_out"],
+    ) -> None:
+        """Makes rows of units that are none, and sets `live_count` to what is not certified; there must be room."""
 
     def fill(
         self,
@@ -85,18 +114,31 @@ class AnchorKernels(Protocol):
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        correction: Float[torch.Tensor, "n fan_out"],
     ) -> Float[torch.Tensor, "n row_room"]:
-        """W⁰ h − correction on the rows, in their order; beyond a sample's rows the numbers mean nothing."""
+        """W⁰ h on the live rows, in their order; beyond, the numbers mean nothing."""
 
     def select(
+        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
+    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
+        """Preactivations z of the live rows; those that are greater than the threshold, strictly, by unit.
+
+        Live rows that are not active are added to `excess`.
+        """
+
+    def renew(
         self,
         arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
+        bounds: Bounds,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        places: Int[torch.Tensor, " entries"],
+        products: Float[torch.Tensor, "n row_room"],
         z: Float[torch.Tensor, "n row_room"],
-        threshold: float,
-    ) -> tuple[Support, Float[torch.Tensor, " entries"]]:
-        """The rows whose z is greater than the threshold, strictly, by unit, and their values."""
+    ) -> Bool[torch.Tensor, " n"]:
+        """Makes row references of inputs where all rows were computed, and that was due (RENEWAL); says where.
+
+        The rows of such a sample are ordered by how soon they may be active, from now on.
+        """
 
     def apply_transpose(
         self,

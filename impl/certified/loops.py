@@ -1,11 +1,63 @@
-"""The loops of the compiled kernels, each with its arrays as arguments; what they do is told in interface.py."""
+"""The loops of the compiled kernels; what they do is told in interface.py, and in arrays.py what `views` are of."""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numba
 import numpy as np
 
+from impl.certified.interface import RENEWAL
 from impl.kernels.compiled import BLOCK_ROWS, compile_parallel
+
+
+class Views(NamedTuple):
+    """The arrays of AnchorArrays as numpy has them; units that are listed are unsigned."""
+
+    products: np.ndarray
+    norms: np.ndarray
+    row_products: np.ndarray
+    references: np.ndarray
+    row_place: np.ndarray
+    column_place: np.ndarray
+    rows: np.ndarray
+    row_order: np.ndarray
+    columns: np.ndarray
+    row_count: np.ndarray
+    column_count: np.ndarray
+    live_count: np.ndarray
+    known_count: np.ndarray
+    excess: np.ndarray
+    numbers: np.ndarray
+    offset: np.ndarray
+    stride: np.ndarray
+
+
+class BoundViews(NamedTuple):
+    """The arrays of Bounds as numpy has them."""
+
+    slots: np.ndarray
+    samples: np.ndarray
+    coefficients: np.ndarray
+    radius: np.ndarray
+    row_coefficients: np.ndarray
+    row_radius: np.ndarray
+    looseness: np.ndarray
+    change: np.ndarray
+    magnitudes: np.ndarray
+    bias: np.ndarray
+    limit: np.floating
+
+
+# Units whose bounds are looked at in one go: what is read of them, over all samples, stays in cache.
+TILE = 512
+
+# A radius is sought until so many units of its target are within it, or for so many halvings.
+NEARLY = 0.97
+HALVINGS = 30
+
+# Arrays of which single elements are written are taken out of `views` first: within a prange, numba (0.68) drops what
+# is written to elements of an attribute.
 
 
 @compile_parallel
@@ -44,10 +96,21 @@ def product_and_squares(offsets, units, values, table, out, squares, tiles):
                 position[i] = entry
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def add_magnitudes(right_offsets, right_values, left_offsets, left_units, left_values, sums):
+    for term in range(right_offsets.size - 1):
+        square = 0.0
+        for entry in range(right_offsets[term], right_offsets[term + 1]):
+            square += np.float64(right_values[entry]) ** 2
+        size = np.sqrt(square)
+        for entry in range(left_offsets[term], left_offsets[term + 1]):
+            sums[left_units[entry]] += abs(np.float64(left_values[entry])) * size
+
+
 @compile_parallel
-def locate(column_place, slots, offsets, units, places, missing):
+def locate(views, slots, offsets, units, places, missing):
     for i in numba.prange(slots.size):
-        place_of, absent = column_place[slots[i]], 0
+        place_of, absent = views.column_place[slots[i]], 0
         for entry in range(offsets[i], offsets[i + 1]):
             place = place_of[units[entry]]
             places[entry] = place
@@ -56,14 +119,14 @@ def locate(column_place, slots, offsets, units, places, missing):
 
 
 @compile_parallel
-def combine(references, column_count, slots, offsets, values, places, ridge, coefficients, sizes):
-    count = references.shape[1]
+def combine(views, slots, offsets, values, places, ridge, coefficients, row_coefficients, sizes):
     for i in numba.prange(slots.size):
-        columns = column_count[slots[i]]
-        known = references[slots[i], :, :columns].astype(np.float64)
-        rest = np.zeros(columns)
+        columns = views.column_count[slots[i]]
+        known = views.references[slots[i], :, :columns].astype(np.float64)
+        count = known.shape[0]
+        inputs = np.zeros(columns)
         for entry in range(offsets[i], offsets[i + 1]):
-            rest[places[entry]] = values[entry]
+            inputs[places[entry]] = values[entry]
         gram, right = np.zeros((count, count)), np.zeros(count)
         for q in range(count):
             for p in range(q + 1):
@@ -73,79 +136,60 @@ def combine(references, column_count, slots, offsets, values, places, ridge, coe
                 gram[q, p] = gram[p, q] = total
             total = 0.0
             for j in range(columns):
-                total += known[q, j] * rest[j]
+                total += known[q, j] * inputs[j]
             right[q] = total
-        sizes[i, 0] = 0.0
+        total = 0.0
         for j in range(columns):
-            sizes[i, 0] += rest[j] * rest[j]
-        _least_squares(gram, right, ridge)
-        sizes[i, 1] = 0.0
-        for q in range(count):
-            coefficients[i, q] = right[q]
-            rounded = np.float64(coefficients[i, q])
-            sizes[i, 1] += abs(rounded) * np.sqrt(gram[q, q])
-            for j in range(columns):
-                rest[j] -= rounded * known[q, j]
-        sizes[i, 2] = 0.0
-        for j in range(columns):
-            sizes[i, 2] += rest[j] * rest[j]
+            total += inputs[j] * inputs[j]
+        sizes[i, 0] = total
+        _least_squares(gram, right, ridge, known, inputs, coefficients[i], sizes[i, 1:3])
+        _least_squares(gram, right, ridge, known, inputs, row_coefficients[i], sizes[i, 3:5])
 
 
-@numba.njit(cache=True, nogil=True)
-def _least_squares(gram, right, ridge):
-    """right ← argmin ‖h − Σ_q a_q h^q‖² + ridge Σ_q a_q²‖h^q‖², by elimination; references that are zero get zero."""
-    count = right.size
-    system = gram.copy()
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _least_squares(gram, right, ridge, known, inputs, coefficients, sizes):
+    """a ← argmin ‖h − Σ_q a_q h^q‖² + ridge Σ_q a_q²‖h^q‖² over the first references, by elimination, as rounded.
+
+    Those that are zero get zero. To sizes goes Σ_q |a_q|‖h^q‖, and ‖h − Σ_q a_q h^q‖².
+    """
+    count = coefficients.size
+    system, solution = gram[:count, :count].copy(), right[:count].copy()
     for q in range(count):
         system[q, q] *= 1.0 + ridge
     for q in range(count):
         if not system[q, q] > 0.0:  # no reference, or one that others span
             system[q, :] = 0.0
-            system[q, q], right[q] = 1.0, 0.0
+            system[q, q], solution[q] = 1.0, 0.0
         for p in range(q + 1, count):
             factor = system[p, q] / system[q, q]
-            right[p] -= factor * right[q]
+            solution[p] -= factor * solution[q]
             for s in range(q, count):
                 system[p, s] -= factor * system[q, s]
     for q in range(count - 1, -1, -1):
         for s in range(q + 1, count):
-            right[q] -= system[q, s] * right[s]
-        right[q] /= system[q, q]
+            solution[q] -= system[q, s] * solution[s]
+        solution[q] /= system[q, q]
+    rest = inputs.copy()
+    total = 0.0
+    for q in range(count):
+        coefficients[q] = solution[q]
+        rounded = np.float64(coefficients[q])
+        total += abs(rounded) * np.sqrt(gram[q, q])
+        for j in range(rest.size):
+            rest[j] -= rounded * known[q, j]
+    sizes[0] = total
+    total = 0.0
+    for j in range(rest.size):
+        total += rest[j] * rest[j]
+    sizes[1] = total
 
 
 @compile_parallel
-def exact(products, slots, coefficients, correction, magnitudes, looseness, out):
-    for i in numba.prange(slots.size):
-        total, correct, loose = out[i], correction[i], looseness[i]
-        for j in range(total.size):
-            total[j] = magnitudes[j] * loose - correct[j]
-        for q in range(products.shape[1]):
-            product, coefficient = products[slots[i], q], coefficients[i, q]
-            if coefficient != 0:
-                for j in range(total.size):
-                    total[j] += coefficient * product[j]
-
-
-@compile_parallel
-def append_columns(
-    column_place,
-    columns,
-    column_count,
-    norms,
-    numbers,
-    block_offset,
-    stride,
-    rows,
-    row_count,
-    slots,
-    offsets,
-    units,
-    places,
-    table,
-):
-    number = norms.dtype.type
-    up = number(1 + 8 * np.finfo(norms.dtype).eps)
-    tiny = np.finfo(norms.dtype).tiny
+def append_columns(views, slots, offsets, units, places, table):
+    column_place, columns, column_count = views.column_place, views.columns, views.column_count
+    number = table.dtype.type
+    up = number(1 + 8 * np.finfo(table.dtype).eps)
+    tiny = np.finfo(table.dtype).tiny
     for i in numba.prange(slots.size):
         slot = slots[i]
         for entry in range(offsets[i], offsets[i + 1]):
@@ -156,56 +200,141 @@ def append_columns(
             places[entry] = place
             column_place[slot, unit] = place
             columns[slot, place] = unit
-            source, norm = table[unit], norms[slot]
+            source, norm = table[unit], views.norms[slot]
             for j in range(norm.size):
                 norm[j] = np.sqrt((norm[j] * norm[j] + source[j] * source[j]) * up + tiny) * up
-            begin = block_offset[slot] + place * stride[slot]
-            line, listed = numbers[begin : begin + row_count[slot]], rows[slot, : row_count[slot]]
+            begin = views.offset[slot] + place * views.stride[slot]
+            count = views.row_count[slot]
+            line, listed = views.numbers[begin : begin + count], views.rows[slot, :count]
             for j in range(line.size):
                 line[j] = source[listed[j]]
 
 
 @compile_parallel
-def screen(norms, row_place, slots, exact, limit, radius, outer, live_count, counts):
-    for i in numba.prange(slots.size):
-        rho, place, known = norms[slots[i]], row_place[slots[i]], exact[i]
-        near, far = radius[i], outer[i]
-        needed, wanted, live = 0, 0, 0
-        for j in range(known.size):
-            fresh = place[j] < 0
-            needs = not known[j] + rho[j] * near <= limit  # not: what is not a number is not certified
-            needed += fresh and needs
-            wanted += fresh and not known[j] + rho[j] * far <= limit
-            live = max(live, place[j] + 1 if needs else 0)
-        counts[0, i], counts[1, i], live_count[slots[i]] = needed, wanted, live
-
-
-@compile_parallel
-def radius_for(norms, row_place, slots, exact, limit, least, spread, radius):
-    for i in numba.prange(slots.size):
-        rho, known = norms[slots[i]], exact[i]
-        reached = np.empty(known.size, known.dtype)
-        near: int = 0
-        for j in range(known.size):
-            near += not known[j] + rho[j] * least[i] <= limit
-            reached[j] = (limit - known[j]) / rho[j] if rho[j] > 0 else np.inf
-        target = min(known.size - 1, int(near * spread) + 8)
-        radius[i] = max(least[i], np.partition(reached, target)[target])
-
-
-@compile_parallel
-def append_rows(norms, row_place, slots, exact, limit, radius, rows, row_order, row_count, live_count):
-    for i in numba.prange(slots.size):
+def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all that it reads
+    products, norms, row_place, row_products = views.products, views.norms, views.row_place, views.row_products
+    row_count, live_count, known_count, excess = views.row_count, views.live_count, views.known_count, views.excess
+    slots, samples, coefficients, row_coefficients = (
+        bounds.slots,
+        bounds.samples,
+        bounds.coefficients,
+        bounds.row_coefficients,
+    )
+    radius, row_radius, looseness, change = bounds.radius, bounds.row_radius, bounds.looseness, bounds.change
+    magnitudes, bias, limit = bounds.magnitudes, bounds.bias, bounds.limit
+    parts, width, last = counts.shape[0], change.shape[0], coefficients.shape[1]
+    tiles = (width + TILE - 1) // TILE
+    for part in numba.prange(parts):
+        counts[part] = 0
+        beside, bound = np.empty(TILE, change.dtype), np.empty(TILE, change.dtype)
+        doubtful = np.empty(TILE, np.int32)
+        for tile in range(tiles * part // parts, tiles * (part + 1) // parts):
+            low = tile * TILE
+            size = min(width - low, TILE)
+            for i in range(slots.size):
+                slot, column, loose = slots[i], samples[i], looseness[i]
+                for j in range(size):
+                    beside[j] = magnitudes[low + j] * loose - (change[low + j, column] - bias[low + j])
+                bound[:size] = beside[:size]
+                for q in range(last):
+                    coefficient = coefficients[i, q]
+                    if coefficient != 0:
+                        product = products[slot, q, low : low + size]
+                        for j in range(size):
+                            bound[j] += coefficient * product[j]
+                rho, place = norms[slot, low : low + size], row_place[slot, low : low + size]
+                near, far, some = radius[i], outer[i], 0
+                for j in range(size):  # a list without a branch: which units are on it cannot be foreseen
+                    doubtful[some] = j
+                    some += not bound[j] + rho[j] * far <= limit  # not: what is not a number is not certified
+                needed, wanted, live, known, row_near = 0, 0, counts[part, 2, i], known_count[slot], row_radius[i]
+                for e in range(some):
+                    j = doubtful[e]
+                    doubt = not bound[j] + rho[j] * near <= limit
+                    if place[j] < 0:
+                        wanted += 1
+                        needed += doubt
+                    elif doubt and place[j] >= live:
+                        if place[j] < known:
+                            total = beside[j] + row_coefficients[i, last] * row_products[slot, place[j]]
+                            for q in range(last):
+                                if row_coefficients[i, q] != 0:
+                                    total += row_coefficients[i, q] * products[slot, q, low + j]
+                            doubt = not total + rho[j] * row_near <= limit
+                        if doubt:
+                            live = place[j] + 1
+                counts[part, 0, i] += needed
+                counts[part, 1, i] += wanted
+                counts[part, 2, i] = live
+    for i in range(slots.size):
         slot = slots[i]
-        rho, place, known, near, first = norms[slot], row_place[slot], exact[i], radius[i], row_count[slot]
+        due = excess[slot] > RENEWAL * row_count[slot]
+        live_count[slot] = row_count[slot] if due else counts[:, 2, i].max()
+
+
+@compile_parallel
+def exact(views, bounds, out):
+    products, slots, samples, coefficients = views.products, bounds.slots, bounds.samples, bounds.coefficients
+    looseness, change, magnitudes, bias = bounds.looseness, bounds.change, bounds.magnitudes, bounds.bias
+    for i in numba.prange(out.shape[0]):
+        total, column, loose = out[i], samples[i], looseness[i]
+        for j in range(total.size):
+            total[j] = magnitudes[j] * loose - (change[j, column] - bias[j])
+        for q in range(coefficients.shape[1]):
+            product, coefficient = products[slots[i], q], coefficients[i, q]
+            if coefficient != 0:
+                for j in range(total.size):
+                    total[j] += coefficient * product[j]
+
+
+@compile_parallel
+def radius_for(views, bounds, exact, target, radius):
+    for i in numba.prange(target.size):
+        rho, known, limit = views.norms[bounds.slots[i]], exact[i], bounds.limit
+        reached = np.empty(known.size, known.dtype)
+        low, high = bounds.radius[i], bounds.radius[i]
+        for j in range(known.size):
+            reached[j] = (limit - known[j]) / rho[j] if rho[j] > 0 else np.inf
+            if reached[j] < np.inf:
+                high = max(high, reached[j])
+        for _ in range(HALVINGS):
+            middle, within = (low + high) / 2, 0
+            for j in range(reached.size):
+                within += not reached[j] >= middle
+            if within > target[i]:
+                high = middle
+            else:
+                low = middle
+                if within >= NEARLY * target[i]:
+                    break
+        radius[i] = low
+
+
+@compile_parallel
+def within(views, bounds, exact, radius, mask):
+    for i in numba.prange(radius.size):
+        slot, known = bounds.slots[i], exact[i]
+        rho, place = views.norms[slot], views.row_place[slot]
+        for j in range(known.size):
+            mask[i, j] = (place[j] < 0) & (not known[j] + rho[j] * radius[i] <= bounds.limit)
+
+
+@compile_parallel
+def append_rows(views, bounds, exact, mask):
+    row_count, live_count = views.row_count, views.live_count
+    for i in numba.prange(mask.shape[0]):
+        slot = bounds.slots[i]
+        rho, place, known, limit = views.norms[slot], views.row_place[slot], exact[i], bounds.limit
+        rows, order = views.rows[slot], views.row_order[slot]
+        first: int = row_count[slot]
         count = first
         for j in range(known.size):
-            if place[j] < 0 and not known[j] + rho[j] * near <= limit:
-                rows[slot, count] = j
+            if mask[i, j]:
+                rows[count] = j
                 count += 1
         if count == first:
             continue
-        fresh = rows[slot, first:count].copy()
+        fresh = rows[first:count].copy()
         reached = np.empty(fresh.size, known.dtype)
         for e in range(fresh.size):
             j = fresh[e]
@@ -213,52 +342,48 @@ def append_rows(norms, row_place, slots, exact, limit, radius, rows, row_order, 
         ranking = np.argsort(reached)
         for e in range(fresh.size):
             j = fresh[ranking[e]]
-            rows[slot, first + e] = j
+            rows[first + e] = j
             place[j] = first + e
-        row_count[slot] = live_count[slot] = count
-        row_order[slot, :count] = np.argsort(rows[slot, :count])
+            if not known[j] + rho[j] * bounds.radius[i] <= limit:
+                live_count[slot] = first + e + 1
+        here, there = first - 1, fresh.size - 1  # both lists are in the order of units: merged from the last one on
+        for e in range(count - 1, -1, -1):
+            if there < 0 or (here >= 0 and rows[order[here]] > fresh[there]):
+                order[e] = order[here]
+                here -= 1
+            else:
+                order[e] = place[fresh[there]]
+                there -= 1
+        row_count[slot] = count
 
 
 @compile_parallel
-def fill(
-    numbers,
-    block_offset,
-    stride,
-    rows,
-    row_count,
-    slots,
-    first,
-    column_offsets,
-    unit_offsets,
-    entry_by_unit,
-    sample_of_entry,
-    table,
-    lines,
-):
+def fill(views, slots, first, column_offsets, unit_offsets, entry_by_unit, sample_of_entry, table, lines):
     for unit in numba.prange(unit_offsets.size - 1):
         source, wanted = table[unit], 0
         for position in range(unit_offsets[unit], unit_offsets[unit + 1]):
             sample = sample_of_entry[entry_by_unit[position]]
-            wanted += row_count[slots[sample]] - first[sample]
+            wanted += views.row_count[slots[sample]] - first[sample]
         if wanted > lines:
             source = source.copy()
         for position in range(unit_offsets[unit], unit_offsets[unit + 1]):
             entry = entry_by_unit[position]
             sample = sample_of_entry[entry]
             slot = slots[sample]
-            begin = block_offset[slot] + (entry - column_offsets[sample]) * stride[slot]
-            line = numbers[begin + first[sample] : begin + row_count[slot]]
-            listed = rows[slot, first[sample] : row_count[slot]]
+            begin = views.offset[slot] + (entry - column_offsets[sample]) * views.stride[slot]
+            line = views.numbers[begin + first[sample] : begin + views.row_count[slot]]
+            listed = views.rows[slot, first[sample] : views.row_count[slot]]
             for j in range(line.size):
                 line[j] = source[listed[j]]
 
 
 @compile_parallel
-def evaluate(numbers, block_offset, stride, rows, live_count, slots, offsets, values, places, correction, z):
+def evaluate(views, slots, offsets, values, places, products):
+    numbers, block_offset, stride, live_count = views.numbers, views.offset, views.stride, views.live_count
     for i in numba.prange(slots.size):
         slot = slots[i]
         begin, length, count = block_offset[slot], stride[slot], live_count[slot]
-        total, listed = z[i, :count], rows[slot, :count]
+        total = products[i, :count]
         total[:] = 0
         entry, end = offsets[i], offsets[i + 1]
         while entry + 4 <= end:
@@ -275,26 +400,33 @@ def evaluate(numbers, block_offset, stride, rows, live_count, slots, offsets, va
             for j in range(count):
                 total[j] += vp * p[j]
             entry += 1
-        for j in range(count):
-            total[j] -= correction[i, listed[j]]
 
 
 @compile_parallel
-def count(z, threshold, live_count, slots, counts):
-    for i in numba.prange(slots.size):
-        row, count = z[i, : live_count[slots[i]]], 0
-        for j in range(row.size):
-            count += row[j] > threshold
-        counts[i] = count
+def correct(views, bounds, products, threshold, z, counts):
+    rows, live_count, excess = views.rows, views.live_count, views.excess
+    slots, samples, change, bias = bounds.slots, bounds.samples, bounds.change, bounds.bias
+    for i in numba.prange(counts.size):
+        slot, column, active = slots[i], samples[i], 0
+        live = live_count[slot]
+        for place in range(live):
+            unit = rows[slot, place]
+            corrected = products[i, place] - (change[unit, column] - bias[unit])
+            z[i, place] = corrected
+            active += corrected > threshold
+        counts[i] = active
+        excess[slot] += live - active
 
 
 @compile_parallel
-def list_active(z, threshold, rows, row_order, row_count, live_count, slots, offsets, samples, units, values):
+def list_active(views, slots, z, threshold, offsets, samples, units, values):
+    rows, row_order, row_count, live_count = views.rows, views.row_order, views.row_count, views.live_count
     for i in numba.prange(slots.size):
         slot, entry = slots[i], offsets[i]
+        live = live_count[slot]
         for j in range(row_count[slot]):
             place = row_order[slot, j]
-            if place < live_count[slot] and z[i, place] > threshold:
+            if place < live and z[i, place] > threshold:
                 samples[entry] = i
                 units[entry] = rows[slot, place]
                 values[entry] = z[i, place]
@@ -302,32 +434,75 @@ def list_active(z, threshold, rows, row_order, row_count, live_count, slots, off
 
 
 @compile_parallel
-def apply_transpose(
-    numbers,
-    block_offset,
-    stride,
-    row_place,
-    live_count,
-    slots,
-    offsets,
-    places,
-    column_offsets,
-    column_units,
-    values,
-    out,
-):
+def renew(views, bounds, offsets, values, places, products, z, renewed):
+    excess, known_count, row_products, row_place = views.excess, views.known_count, views.row_products, views.row_place
+    for i in numba.prange(renewed.size):
+        slot = bounds.slots[i]
+        count = views.row_count[slot]
+        renewed[i] = views.live_count[slot] == count and excess[slot] > RENEWAL * count
+        if not renewed[i]:
+            continue
+        excess[slot] = 0
+        known_count[slot] = count
+        reference = views.references[slot, views.references.shape[1] - 1]
+        reference[:] = 0
+        for entry in range(offsets[i], offsets[i + 1]):
+            reference[places[entry]] = values[entry]
+        rows, order = views.rows[slot, :count], views.row_order[slot, :count]
+        reached = np.empty(count, z.dtype)
+        for place in range(count):
+            rho = views.norms[slot, rows[place]]
+            reached[place] = (bounds.limit - z[i, place]) / rho if rho > 0 else bounds.limit - z[i, place]
+        old = np.argsort(reached).astype(np.uint32)  # by place, which it was
+        units = rows.copy()
+        for place in range(count):
+            unit = units[old[place]]
+            rows[place] = unit
+            row_products[slot, place] = products[i, old[place]]
+            row_place[slot, unit] = place
+        for e in range(count):
+            order[e] = row_place[slot, units[order[e]]]
+        for column in range(views.column_count[slot]):
+            begin = views.offset[slot] + column * views.stride[slot]
+            line = views.numbers[begin : begin + count]
+            source = line.copy()
+            for place in range(count):
+                line[place] = source[old[place]]
+
+
+@compile_parallel
+def apply_transpose(views, slots, offsets, places, column_offsets, column_units, values, out):
+    numbers, block_offset, stride, row_place = views.numbers, views.offset, views.stride, views.row_place
     for i in numba.prange(slots.size):
         slot = slots[i]
-        begin, length, count = block_offset[slot], stride[slot], live_count[slot]
+        begin, length, count = block_offset[slot], stride[slot], 0
         low, high = column_offsets[i], column_offsets[i + 1]
-        above = np.empty(high - low, np.uint32)
         for entry in range(low, high):
-            above[entry - low] = row_place[slot, column_units[entry]]
+            count = max(count, row_place[slot, column_units[entry]] + 1)
+        given = np.zeros(count, values.dtype)  # active rows are among the first: read in one piece, they come faster
         for output in range(values.shape[0]):
-            given = values[output, low:high]
-            for entry in range(offsets[i], offsets[i + 1]):
+            for entry in range(low, high):
+                given[row_place[slot, column_units[entry]]] = values[output, entry]
+            entry, end = offsets[i], offsets[i + 1]
+            while entry + 4 <= end:
+                a, b = begin + places[entry] * length, begin + places[entry + 1] * length
+                c, d = begin + places[entry + 2] * length, begin + places[entry + 3] * length
+                p, q = numbers[a : a + count], numbers[b : b + count]
+                r, s = numbers[c : c + count], numbers[d : d + count]
+                sum_p, sum_q = values.dtype.type(0), values.dtype.type(0)
+                sum_r, sum_s = values.dtype.type(0), values.dtype.type(0)
+                for e in range(count):
+                    sum_p += p[e] * given[e]
+                    sum_q += q[e] * given[e]
+                    sum_r += r[e] * given[e]
+                    sum_s += s[e] * given[e]
+                out[output, entry], out[output, entry + 1] = sum_p, sum_q
+                out[output, entry + 2], out[output, entry + 3] = sum_r, sum_s
+                entry += 4
+            while entry < end:
                 a = begin + places[entry] * length
-                line, total = numbers[a : a + count], values.dtype.type(0)
-                for e in range(above.size):  # by unit: the sum does not depend on when a row was appended
-                    total += line[above[e]] * given[e]
-                out[output, entry] = total
+                p, sum_p = numbers[a : a + count], values.dtype.type(0)
+                for e in range(count):
+                    sum_p += p[e] * given[e]
+                out[output, entry] = sum_p
+                entry += 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 import torch
 
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Screen
+from impl.certified.bound import Bounds
+from impl.certified.interface import RENEWAL
 from impl.support import Support
-from reference.contract.shapes import Float, Int
+from impl.weights.low_rank import OuterProducts
+from reference.contract.shapes import Bool, Float, Int
 
 
 class TorchAnchorKernels:
@@ -24,6 +26,13 @@ class TorchAnchorKernels:
             product[sample] = values[entries] @ columns
             squares[sample] = columns.square().sum(dim=0)
         return product, squares
+
+    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
+        """See AnchorKernels."""
+        squares = torch.zeros(term.rank, dtype=torch.float64, device=sums.device)
+        squares.index_add_(0, term.right.sample_of_entry.long(), term.right_values.double().square())
+        sizes = term.left_values.double().abs() * squares.sqrt()[term.left.sample_of_entry.long()]
+        sums.index_add_(0, term.left.units.long(), sizes)
 
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support
@@ -70,68 +79,88 @@ class TorchAnchorKernels:
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
         ridge: float,
-    ) -> tuple[Float[torch.Tensor, "n references"], Float[torch.Tensor, "n 3"]]:
+    ) -> tuple[
+        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
+    ]:
         """See AnchorKernels."""
         known = arrays.references[slots].double()
         inputs = known.new_zeros(slots.numel(), known.shape[2])
         inputs[support.sample_of_entry.long(), places.long()] = values.double()
-        gram = known @ known.transpose(1, 2)
-        squares = gram.diagonal(dim1=1, dim2=2)
-        system = gram + torch.diag_embed(torch.where(squares > 0, ridge * squares, 1.0))
-        right = (known @ inputs[:, :, None])[:, :, 0]
-        coefficients = torch.linalg.lstsq(system, right[:, :, None]).solution[:, :, 0].to(values.dtype)
-        rest = inputs - (coefficients.double()[:, None] @ known)[:, 0]
-        references = (coefficients.double().abs() * squares.sqrt()).sum(dim=1)
-        return coefficients, torch.stack([inputs.square().sum(dim=1), references, rest.square().sum(dim=1)], dim=1)
-
-    def exact(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        coefficients: Float[torch.Tensor, "n references"],
-        correction: Float[torch.Tensor, "n fan_out"],
-        magnitudes: Float[torch.Tensor, " fan_out"],
-        looseness: Float[torch.Tensor, " n"],
-    ) -> Float[torch.Tensor, "n fan_out"]:
-        """See AnchorKernels."""
-        total = magnitudes * looseness[:, None] - correction
-        for q in range(coefficients.shape[1]):
-            used = (coefficients[:, q] != 0)[:, None]
-            total += torch.where(used, coefficients[:, q, None] * arrays.products[slots, q], 0.0)
-        return total
+        coefficients, sizes = _least_squares(known[:, :-1], inputs, ridge, values.dtype)
+        row_coefficients, row_sizes = _least_squares(known, inputs, ridge, values.dtype)
+        return coefficients, row_coefficients, torch.cat([inputs.square().sum(dim=1)[:, None], sizes, row_sizes], dim=1)
 
     def screen(
-        self, arrays: AnchorArrays, screen: Screen, outer: Float[torch.Tensor, " n"]
+        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
     ) -> Int[torch.Tensor, "2 n"]:
         """See AnchorKernels."""
-        place = arrays.row_place[screen.slots].long()
-        near, far = _uncertified(arrays, screen, screen.radius), _uncertified(arrays, screen, outer)
-        arrays.live_count[screen.slots] = torch.where(near, place + 1, 0).amax(dim=1)
+        slots, exact = bounds.slots, self.exact(arrays, bounds)
+        place = arrays.row_place[slots].long()
+        near, far = (_uncertified(arrays, bounds, exact, radius) for radius in (bounds.radius, outer))
+        known = (place >= 0) & (place < arrays.known_count[slots][:, None])
+        row_products = arrays.row_products[slots].gather(1, torch.where(known, place, 0))
+        total = _beside_products(bounds) + _combination(bounds.row_coefficients[:, :-1], arrays.products[slots])
+        row_exact = total + bounds.row_coefficients[:, -1:] * row_products
+        live = near & (place >= 0) & ~(known & ~_uncertified(arrays, bounds, row_exact, bounds.row_radius))
+        due = arrays.excess[slots] > RENEWAL * arrays.row_count[slots]
+        arrays.live_count[slots] = torch.where(
+            due, arrays.row_count[slots], torch.where(live, place + 1, 0).amax(dim=1)
+        )
         return torch.stack([(near & (place < 0)).sum(dim=1), (far & (place < 0)).sum(dim=1)])
 
-    def radius_for(self, arrays: AnchorArrays, screen: Screen, spread: float) -> Float[torch.Tensor, " n"]:
+    def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
-        norms = arrays.norms[screen.slots]
-        reached = torch.where(norms > 0, (screen.limit - screen.exact) / norms, float("inf"))
-        near = _uncertified(arrays, screen, screen.radius).sum(dim=1)
-        target = ((near * spread).long() + 8).clamp(max=reached.shape[1] - 1)
-        chosen = reached.sort(dim=1).values.gather(1, target[:, None])[:, 0]
-        return torch.maximum(screen.radius, chosen)
+        return _beside_products(bounds) + _combination(bounds.coefficients, arrays.products[bounds.slots])
 
-    def append_rows(self, arrays: AnchorArrays, screen: Screen, radius: Float[torch.Tensor, " n"]) -> None:
+    def radius_for(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        target: Int[torch.Tensor, " n"],
+    ) -> Float[torch.Tensor, " n"]:
         """See AnchorKernels."""
-        new = _uncertified(arrays, screen, radius) & (arrays.row_place[screen.slots] < 0)
-        for sample, slot in enumerate(screen.slots.tolist()):
-            units = new[sample].nonzero()[:, 0]
+        norms = arrays.norms[bounds.slots]
+        reached = torch.where(norms > 0, (bounds.limit - exact) / norms, float("inf")).sort(dim=1).values
+        last = target.clamp(max=reached.shape[1])
+        farthest = torch.where(reached.isfinite(), reached, bounds.radius[:, None]).amax(dim=1)
+        chosen = torch.where(
+            last < reached.shape[1], reached.gather(1, (last - 1).clamp(min=0)[:, None])[:, 0], farthest
+        )
+        return torch.maximum(bounds.radius, torch.minimum(chosen, farthest))
+
+    def within(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        radius: Float[torch.Tensor, " n"],
+    ) -> Bool[torch.Tensor, "n fan_out"]:
+        """See AnchorKernels."""
+        return _uncertified(arrays, bounds, exact, radius) & (arrays.row_place[bounds.slots] < 0)
+
+    def append_rows(
+        self,
+        arrays: AnchorArrays,
+        bounds: Bounds,
+        exact: Float[torch.Tensor, "n fan_out"],
+        mask: Bool[torch.Tensor, "n fan_out"],
+    ) -> None:
+        """See AnchorKernels."""
+        near = _uncertified(arrays, bounds, exact, bounds.radius)
+        for sample, slot in enumerate(bounds.slots.tolist()):
+            units = mask[sample].nonzero()[:, 0]
             if not units.numel():
                 continue
-            norms, gap = arrays.norms[slot, units], screen.limit - screen.exact[sample, units]
-            units = units[torch.where(norms > 0, gap / norms, gap).argsort()]
+            units = units[_reached(arrays, bounds, slot, exact[sample], units).argsort()]
             begin = int(arrays.row_count[slot])
             end = begin + units.numel()
+            place = torch.arange(begin, end, device=units.device, dtype=torch.int32)
             arrays.rows[slot, begin:end] = units.to(torch.int32)
-            arrays.row_place[slot, units] = torch.arange(begin, end, device=units.device, dtype=torch.int32)
-            arrays.row_count[slot] = arrays.live_count[slot] = end
+            arrays.row_place[slot, units] = place
+            arrays.row_count[slot] = end
+            live = torch.where(near[sample, units], place + 1, 0).max()
+            arrays.live_count[slot] = torch.maximum(arrays.live_count[slot], live)
             arrays.row_order[slot, :end] = arrays.rows[slot, :end].argsort().to(torch.int32)
 
     def fill(
@@ -156,31 +185,61 @@ class TorchAnchorKernels:
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        correction: Float[torch.Tensor, "n fan_out"],
     ) -> Float[torch.Tensor, "n row_room"]:
         """See AnchorKernels."""
-        z = values.new_zeros(slots.numel(), arrays.rows.shape[1])
+        products = values.new_zeros(slots.numel(), arrays.rows.shape[1])
         for sample, entries in _samples(support):
             slot = int(slots[sample])
             live = int(arrays.live_count[slot])
-            if not live:  # such a sample has no block either
-                continue
-            lines = arrays.blocks.view(slot)[places[entries].long(), :live]
-            z[sample, :live] = values[entries] @ lines - correction[sample, arrays.rows[slot, :live].long()]
-        return z
+            if live:  # without rows there is no block either
+                products[sample, :live] = values[entries] @ arrays.blocks.view(slot)[places[entries].long(), :live]
+        return products
 
     def select(
+        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
+    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
+        """See AnchorKernels."""
+        slots = bounds.slots
+        live = torch.arange(products.shape[1], device=products.device) < arrays.live_count[slots][:, None]
+        units = torch.where(live, arrays.rows[slots], 0).long()
+        z = products - (bounds.change[units, bounds.samples[:, None]] - bounds.bias[units])
+        above = live & (z > threshold)
+        arrays.excess[slots] += (live & ~above).sum(dim=1)
+        sample, place = above.nonzero(as_tuple=True)
+        positions, order = (sample * arrays.fan_out + units[sample, place]).sort()
+        return z, Support.of_positions(positions, slots.numel(), arrays.fan_out), z[sample, place][order]
+
+    def renew(
         self,
         arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
+        bounds: Bounds,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        places: Int[torch.Tensor, " entries"],
+        products: Float[torch.Tensor, "n row_room"],
         z: Float[torch.Tensor, "n row_room"],
-        threshold: float,
-    ) -> tuple[Support, Float[torch.Tensor, " entries"]]:
+    ) -> Bool[torch.Tensor, " n"]:
         """See AnchorKernels."""
-        live = torch.arange(z.shape[1], device=z.device) < arrays.live_count[slots][:, None]
-        sample, place = (live & (z > threshold)).nonzero(as_tuple=True)
-        positions, order = (sample * arrays.fan_out + arrays.rows[slots[sample], place].long()).sort()
-        return Support.of_positions(positions, slots.numel(), arrays.fan_out), z[sample, place][order]
+        slots, count = bounds.slots, arrays.row_count[bounds.slots]
+        renewed = (arrays.live_count[slots] == count) & (arrays.excess[slots] > RENEWAL * count)
+        for sample, entries in _samples(support):
+            if not renewed[sample]:
+                continue
+            slot, rows = int(slots[sample]), int(count[sample])
+            arrays.excess[slot], arrays.known_count[slot] = 0, rows
+            arrays.references[slot, -1] = 0.0
+            arrays.references[slot, -1, places[entries].long()] = values[entries]
+            exact = z.new_zeros(arrays.fan_out)
+            units = arrays.rows[slot, :rows].long()
+            exact[units] = z[sample, :rows]
+            old = _reached(arrays, bounds, slot, exact, units).argsort()
+            arrays.rows[slot, :rows] = arrays.rows[slot, old]
+            arrays.row_products[slot, :rows] = products[sample, old]
+            arrays.row_place[slot, units[old]] = torch.arange(rows, device=old.device, dtype=torch.int32)
+            arrays.row_order[slot, :rows] = arrays.rows[slot, :rows].argsort().to(torch.int32)
+            block = arrays.blocks.view(slot)
+            block[:, :rows] = block[:, old]
+        return renewed
 
     def apply_transpose(
         self,
@@ -203,9 +262,54 @@ class TorchAnchorKernels:
         return out
 
 
-def _uncertified(arrays: AnchorArrays, screen: Screen, radius: Float[torch.Tensor, " n"]) -> torch.Tensor:
+def _least_squares(
+    known: Float[torch.Tensor, "n q columns"],
+    inputs: Float[torch.Tensor, "n columns"],
+    ridge: float,
+    dtype: torch.dtype,
+) -> tuple[Float[torch.Tensor, "n q"], Float[torch.Tensor, "n 2"]]:
+    """Coefficients, and Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖² for them as rounded."""
+    gram = known @ known.transpose(1, 2)
+    squares = gram.diagonal(dim1=1, dim2=2)
+    system = gram + torch.diag_embed(torch.where(squares > 0, ridge * squares, 1.0))
+    right = (known @ inputs[:, :, None])[:, :, 0]
+    coefficients = torch.linalg.lstsq(system, right[:, :, None]).solution[:, :, 0].to(dtype)
+    rest = inputs - (coefficients.double()[:, None] @ known)[:, 0]
+    references = (coefficients.double().abs() * squares.sqrt()).sum(dim=1)
+    return coefficients, torch.stack([references, rest.square().sum(dim=1)], dim=1)
+
+
+def _beside_products(bounds: Bounds) -> Float[torch.Tensor, "n m"]:
+    """A·looseness − (D h − β)."""
+    change = bounds.change[:, bounds.samples].T - bounds.bias
+    return bounds.magnitudes * bounds.looseness[:, None] - change
+
+
+def _combination(
+    coefficients: Float[torch.Tensor, "n q"], products: Float[torch.Tensor, "n q m"]
+) -> Float[torch.Tensor, "n m"]:
+    """Σ_q a_q W⁰h^q, where those without a coefficient do not count, whatever they are."""
+    used = (coefficients != 0)[:, :, None]
+    return torch.where(used, coefficients[:, :, None] * products, 0.0).sum(dim=1)
+
+
+def _uncertified(
+    arrays: AnchorArrays, bounds: Bounds, exact: Float[torch.Tensor, "n m"], radius: Float[torch.Tensor, " n"]
+) -> Bool[torch.Tensor, "n m"]:
     """By sample and unit; not: what is not a number is not certified."""
-    return ~(screen.exact + arrays.norms[screen.slots] * radius[:, None] <= screen.limit)
+    return ~(exact + arrays.norms[bounds.slots] * radius[:, None] <= bounds.limit)
+
+
+def _reached(
+    arrays: AnchorArrays,
+    bounds: Bounds,
+    slot: int,
+    exact: Float[torch.Tensor, " m"],
+    units: Int[torch.Tensor, " some"],
+) -> Float[torch.Tensor, " some"]:
+    """The radius at which a unit comes within reach."""
+    norms, gap = arrays.norms[slot, units], bounds.limit - exact[units]
+    return torch.where(norms > 0, gap / norms, gap)
 
 
 def _samples(support: Support) -> list[tuple[int, slice]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from impl.certified.interface import AnchorKernels
 from impl.weights import LowRank
 from impl.weights.low_rank import OuterProducts
 from impl.work import WorkMeter
@@ -15,13 +16,14 @@ class RowMagnitudes:
 
     Args:
         fan_out: m_ℓ.
+        kernels: Those of this package.
         device: Where it lives.
         dtype: Of the numbers; sums are in float64.
     """
 
-    def __init__(self, fan_out: int, device: torch.device, dtype: torch.dtype):
+    def __init__(self, fan_out: int, kernels: AnchorKernels, device: torch.device, dtype: torch.dtype):
         self._sums = torch.zeros(fan_out, dtype=torch.float64, device=device)
-        self._dtype = dtype
+        self._kernels, self._dtype = kernels, dtype
         self._terms: tuple[OuterProducts, ...] = ()
         self._dense: object = None
         self._rounded = self._sums.to(dtype)
@@ -45,10 +47,7 @@ class RowMagnitudes:
         elif known == len(low_rank.terms):
             return self._rounded
         for term in low_rank.terms[known:]:
-            squares = torch.zeros(term.rank, dtype=torch.float64, device=self._sums.device)
-            squares.index_add_(0, term.right.sample_of_entry.long(), term.right_values.double().square())
-            sizes = term.left_values.double().abs() * squares.sqrt()[term.left.sample_of_entry.long()]
-            self._sums.index_add_(0, term.left.units.long(), sizes)
+            self._kernels.add_magnitudes(term, self._sums)
             work.count(layer, term.entries, 0)
         self._terms, self._dense = low_rank.terms, low_rank.dense
         self._rounded = (self._sums * (1 + 4 * torch.finfo(self._dtype).eps)).to(self._dtype)

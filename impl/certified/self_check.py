@@ -28,8 +28,7 @@ def check(layer: CertifiedLayer, taken: LayerPass, support: Support, values: Flo
             about its being active, though z is farther from τ than they can be from each other.
     """
     z = layer.weights.apply(support, values, WorkMeter(values.device)).double()
-    if layer.bias is not None:
-        z += layer.bias.double()
+    z += layer.bias.double()
     threshold = layer.activation.threshold
     missed = (z > threshold) & ~layer.candidates(taken.slots)
     if bool(missed.any()):

@@ -16,8 +16,10 @@ import numba
 import numpy as np
 import torch
 
+from impl.kernels.factors import Factors
+from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
-from reference.contract.shapes import Float
+from reference.contract.shapes import Float, Int
 
 # Multiply-adds or elements below which one thread does all: waking the others, and waiting for one that the
 # machine has given to somebody else, would cost more than they save.
@@ -38,6 +40,9 @@ class CompiledKernels:
     """See Kernels. For tables on the CPU, in float32 or float64."""
 
     name = "compiled"
+
+    def __init__(self) -> None:
+        self.workspace = Workspace()
 
     def select(
         self, dense: Float[torch.Tensor, "n m"], threshold: float
@@ -91,45 +96,53 @@ class CompiledKernels:
         )
         return out
 
+    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+        """See Kernels."""
+        missing = torch.empty_like(factors.counts)
+        use_threads(support.entries + factors.entries)
+        vectors = support.offsets.numpy(), unsigned(support.units)
+        _missing(factors.counts.numpy(), unsigned(factors.units), *vectors, missing.numpy())
+        return missing
+
+    def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
+        """See Kernels."""
+        use_threads((support.entries + factors.entries) * (1 + factors.vectors))
+        vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
+        arrays = factors.counts.numpy(), unsigned(factors.units), factors.values.numpy()
+        _insert(*arrays, factors.vectors, *vectors)
+        factors.vectors += 1
+        factors.entries = int(factors.counts.sum())
+
+    def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
+        """See Kernels."""
+        out = table.new_empty(factors.samples, factors.vectors, table.shape[1])
+        use_threads(factors.size * table.shape[1])
+        _contract(*_of_factors(factors), table.numpy(), out.numpy())
+        return out
+
     def spread(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R n"],
-        out: Float[torch.Tensor, "n m"],
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
     ) -> None:
         """See Kernels."""
-        by_unit = self._spread_by_unit(support, values, coefficients)
-        _add_transposed(by_unit.numpy(), out.numpy())
+        use_threads(factors.size * out.shape[1])
+        _spread(*_of_factors(factors), coefficients.numpy(), out.numpy())
 
-    def spread_restricted(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R nc"],
-        rows: Support,
-    ) -> Float[torch.Tensor, "c row_entries"]:
+    def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """See Kernels."""
-        by_unit = self._spread_by_unit(support, values, coefficients)
-        out = values.new_empty(coefficients.shape[1] // rows.samples, rows.entries)
+        use_threads(out.numel())
+        _subtract_transposed(by_unit.numpy(), out.numpy())
+
+    def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels."""
+        out = by_unit.new_empty(by_unit.shape[1] // rows.samples, rows.entries)
+        use_threads(out.numel())
         _pick(by_unit.numpy(), unsigned(rows.sample_of_entry), unsigned(rows.units), rows.samples, out.numpy())
         return out
 
-    def _spread_by_unit(
-        self, support: Support, values: Float[torch.Tensor, " entries"], coefficients: Float[torch.Tensor, "R n"]
-    ) -> Float[torch.Tensor, "m n"]:
-        """Σ_j (sparse vector j) coefficients[j]ᵀ: what a unit gets is contiguous, which scattered additions like."""
-        use_threads(support.entries * coefficients.shape[1])
-        by_unit = torch.zeros(support.width, coefficients.shape[1], dtype=values.dtype)
-        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), coefficients.contiguous().numpy()
-        _spread(*arguments, by_unit.numpy())
-        return by_unit
-
-    def tabulate(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
-    ) -> Float[torch.Tensor, "m nc"]:
+    def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
         """See Kernels."""
-        table = torch.zeros(support.width, values.shape[0] * support.samples, dtype=dtype)
+        size = support.width, values.shape[0] * support.samples
+        table = self.workspace.zeros("table", *size, values.dtype, values.device)
         use_threads(table.numel())
         places = unsigned(support.sample_of_entry), unsigned(support.units)
         _tabulate(*places, values.numpy(), support.samples, table.numpy())
@@ -178,6 +191,10 @@ class CompiledUpdate:
 
     def revert(self) -> None:
         """See OuterUpdate."""
+
+
+def _of_factors(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    return factors.counts.numpy(), unsigned(factors.units), factors.values.numpy(), factors.vectors
 
 
 def unsigned(indices: torch.Tensor) -> np.ndarray:
@@ -300,23 +317,91 @@ def _gather_narrow(offsets, units, values, table, out):
             entry += 1
 
 
+@compile_parallel
+def _missing(counts, known, offsets, units, missing):
+    for i in numba.prange(counts.size):
+        place, absent = 0, 0
+        for entry in range(offsets[i], offsets[i + 1]):
+            while place < counts[i] and known[i, place] < units[entry]:
+                place += 1
+            absent += not (place < counts[i] and known[i, place] == units[entry])
+        missing[i] = absent
+
+
+@compile_parallel
+def _insert(counts, known, numbers, vectors, offsets, units, values):
+    for i in numba.prange(counts.size):
+        place, absent = 0, 0
+        for entry in range(offsets[i], offsets[i + 1]):
+            while place < counts[i] and known[i, place] < units[entry]:
+                place += 1
+            absent += not (place < counts[i] and known[i, place] == units[entry])
+        place, entry = counts[i] - 1, offsets[i + 1] - 1
+        counts[i] += absent
+        for last in range(counts[i] - 1, -1, -1):  # merged from the last unit on, in place
+            new = entry >= offsets[i] and (place < 0 or known[i, place] <= units[entry])
+            old = place >= 0 and (entry < offsets[i] or units[entry] <= known[i, place])
+            if old:
+                if last > place:
+                    known[i, last] = known[i, place]
+                    numbers[i, last, :vectors] = numbers[i, place, :vectors]
+                place -= 1
+            else:
+                known[i, last] = units[entry]
+                numbers[i, last, :vectors] = 0
+            numbers[i, last, vectors] = values[entry] if new else 0
+            entry -= new
+
+
+@compile_parallel
+def _contract(counts, units, values, vectors, table, out):
+    for i in numba.prange(out.shape[0]):
+        totals, mine, numbers = out[i], units[i], values[i]
+        totals[:] = 0
+        e, end = 0, counts[i]
+        while e + 4 <= end:
+            p, q, r, s = table[mine[e]], table[mine[e + 1]], table[mine[e + 2]], table[mine[e + 3]]
+            for t in range(vectors):
+                total = totals[t]
+                vp, vq, vr, vs = numbers[e, t], numbers[e + 1, t], numbers[e + 2, t], numbers[e + 3, t]
+                for j in range(total.size):
+                    total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+            e += 4
+        while e < end:
+            p = table[mine[e]]
+            for t in range(vectors):
+                total, vp = totals[t], numbers[e, t]
+                for j in range(total.size):
+                    total[j] += vp * p[j]
+            e += 1
+
+
 # Elements of the part of a table that additions are scattered over at a time: it stays in cache.
 SCATTERED = 1 << 16
 
 
 @compile_parallel
-def _spread(offsets, units, values, coefficients, by_unit):
-    rows = max(1, SCATTERED // by_unit.shape[1])
-    for part in numba.prange((by_unit.shape[0] + rows - 1) // rows):
+def _spread(counts, units, values, vectors, coefficients, out):
+    rows = max(1, SCATTERED // out.shape[1])
+    for part in numba.prange((out.shape[0] + rows - 1) // rows):
         first, last = part * rows, (part + 1) * rows
-        for i in range(offsets.size - 1):
-            mine, factors = units[offsets[i] : offsets[i + 1]], coefficients[i]
-            entry = offsets[i] + np.searchsorted(mine, first)
-            while entry < offsets[i + 1] and units[entry] < last:
-                total, value = by_unit[units[entry]], values[entry]
-                for j in range(total.size):
-                    total[j] += value * factors[j]
-                entry += 1
+        for i in range(counts.size):
+            mine, factors = units[i, : counts[i]], coefficients[i]
+            e = np.searchsorted(mine, first)
+            while e < mine.size and mine[e] < last:
+                total, value, t = out[mine[e]], values[i, e], 0
+                while t + 4 <= vectors:
+                    p, q, r, s = factors[t], factors[t + 1], factors[t + 2], factors[t + 3]
+                    vp, vq, vr, vs = value[t], value[t + 1], value[t + 2], value[t + 3]
+                    for j in range(total.size):
+                        total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+                    t += 4
+                while t < vectors:
+                    p, vp = factors[t], value[t]
+                    for j in range(total.size):
+                        total[j] += vp * p[j]
+                    t += 1
+                e += 1
 
 
 # Rows and columns of a tile that is transposed at a time.
@@ -324,13 +409,13 @@ TILE = 64
 
 
 @compile_parallel
-def _add_transposed(by_unit, out):
+def _subtract_transposed(by_unit, out):
     samples, width = out.shape
     for tile in numba.prange((width + TILE - 1) // TILE):
         low, high = tile * TILE, min(width, (tile + 1) * TILE)
         for i in range(samples):
             for j in range(low, high):
-                out[i, j] += by_unit[j, i]
+                out[i, j] -= by_unit[j, i]
 
 
 @compile_parallel
@@ -342,8 +427,8 @@ def _pick(by_unit, sample_of_entry, units, samples, out):
 
 @compile_parallel
 def _tabulate(sample_of_entry, units, values, samples, table):
-    for output in numba.prange(values.shape[0]):
-        for entry in range(units.size):
+    for entry in numba.prange(units.size):
+        for output in range(values.shape[0]):
             table[units[entry], output * samples + sample_of_entry[entry]] = values[output, entry]
 
 

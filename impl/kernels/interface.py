@@ -9,14 +9,17 @@ from typing import Protocol
 
 import torch
 
+from impl.kernels.factors import Factors
+from impl.kernels.workspace import Workspace
 from impl.support import Support
-from reference.contract.shapes import Float
+from reference.contract.shapes import Float, Int
 
 
 class Kernels(Protocol):
     """The sparse operations of one iteration; the products read or write only what the supports name."""
 
     name: str
+    workspace: Workspace
 
     def select(
         self, dense: Float[torch.Tensor, "n m"], threshold: float
@@ -26,7 +29,10 @@ class Kernels(Protocol):
     def gather(
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
     ) -> Float[torch.Tensor, "n fan_out"]:
-        """out[i] = Σ_{a ∈ support_i} values[i, a] · table[a]: whole rows of the table, entries · fan_out work."""
+        """out[i] = Σ_{a ∈ support_i} values[i, a] · table[a]: whole rows of the table, entries · fan_out work.
+
+        Sums are taken in the values' dtype, which may be a wider one than that of the table.
+        """
 
     def gather_restricted(
         self,
@@ -37,28 +43,31 @@ class Kernels(Protocol):
     ) -> Float[torch.Tensor, "c row_entries"]:
         """out[o, (i, a)] = Σ_{f ∈ columns_i} table[a, f] · values[o, (i, f)]: the k × k blocks only."""
 
+    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+        """How many units of a support are not in the unions, sample by sample."""
+
+    def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
+        """Adds one vector to every sample; there must be room."""
+
+    def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
+        """out[i, t] = Σ_a (t-th vector of sample i)[a] · table[a]."""
+
     def spread(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R n"],
-        out: Float[torch.Tensor, "n m"],
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
     ) -> None:
-        """out[i] += Σ_j coefficients[j, i] · (sparse vector j), in place; the support has R "samples"."""
+        """out[a] += Σ_{i, t} (t-th vector of sample i)[a] · coefficients[i, t], in place."""
 
-    def spread_restricted(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R nc"],
-        rows: Support,
-    ) -> Float[torch.Tensor, "c row_entries"]:
-        """out[o, (i, a)] = Σ_j coefficients[j, (o, i)] · (sparse vector j)[a] at the entries (i, a) of `rows`."""
+    def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
+        """out[i, a] −= by_unit[a, i], in place."""
 
-    def tabulate(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
-    ) -> Float[torch.Tensor, "m nc"]:
-        """Values as a dense table by unit: element [a, (o, i)] is that of output o at unit a of sample i, or 0."""
+    def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
+        """out[o, (i, a)] = by_unit[a, (o, i)]."""
+
+    def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
+        """Values as a dense table by unit: element [a, (o, i)] is that of output o at unit a of sample i, or 0.
+
+        It is valid until the next one is made.
+        """
 
     def plan_update(
         self,

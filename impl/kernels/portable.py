@@ -12,8 +12,10 @@ from typing import NamedTuple
 
 import torch
 
-from impl.support import Support
-from reference.contract.shapes import Float, Int
+from impl.kernels.factors import Factors
+from impl.kernels.workspace import Workspace
+from impl.support import Support, offsets_of
+from reference.contract.shapes import Bool, Float, Int
 
 # Elements of a block: a few arrays of this length are alive at a time, the indices with 8 bytes an element.
 CHUNK = 1 << 16
@@ -23,6 +25,9 @@ class TorchKernels:
     """See Kernels."""
 
     name = "torch"
+
+    def __init__(self) -> None:
+        self.workspace = Workspace()
 
     def select(
         self, dense: Float[torch.Tensor, "n m"], threshold: float
@@ -35,8 +40,9 @@ class TorchKernels:
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Kernels."""
+        rows = table.to(values.dtype)
         return torch.nn.functional.embedding_bag(
-            support.units, table, support.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
+            support.units, rows, support.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
         )
 
     def gather_restricted(
@@ -52,44 +58,60 @@ class TorchKernels:
             out[:, block.rows] = values[:, block.columns] @ table.view(-1)[block.positions].T
         return out
 
+    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+        """See Kernels."""
+        sample = support.sample_of_entry.long()
+        absent = ~torch.isin(sample * support.width + support.units, _positions(factors))
+        return torch.zeros_like(factors.counts).index_add_(0, sample, absent.long())
+
+    def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
+        """See Kernels."""
+        here, there = _positions(factors), support.sample_of_entry.long() * support.width + support.units
+        old = factors.values[_listed(factors)].clone()
+        positions, place = torch.unique(torch.cat([here, there]), return_inverse=True)
+        union = Support.of_positions(positions, support.samples, support.width)
+        sample = union.sample_of_entry.long()
+        row = torch.arange(union.entries, device=sample.device) - union.offsets.long()[sample]
+        factors.units[sample, row] = union.units
+        factors.values.zero_()
+        here, there = place.tensor_split([here.numel()])
+        factors.values[sample[here], row[here]] = old
+        factors.values[sample[there], row[there], factors.vectors] = values
+        factors.counts = union.counts.long()
+        factors.vectors, factors.entries = factors.vectors + 1, union.entries
+
+    def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
+        """See Kernels."""
+        units, values, offsets = _flat(factors)
+        return torch.stack([_bags(units, table, offsets, vector) for vector in values.T], dim=1)
+
     def spread(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R n"],
-        out: Float[torch.Tensor, "n m"],
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
     ) -> None:
         """See Kernels. By unit: what is added to a unit is summed in one fixed order, on every device."""
-        order = support.by_unit
-        entry = order.entry.long()
-        out += torch.nn.functional.embedding_bag(
-            support.sample_of_entry[entry],
-            coefficients,
-            order.offsets,
-            mode="sum",
-            per_sample_weights=values[entry],
-            include_last_offset=True,
-        ).T
+        units, values, offsets = _flat(factors)
+        order = torch.argsort(units, stable=True)
+        sample = torch.repeat_interleave(torch.arange(factors.samples, device=units.device), offsets.diff())[order]
+        by_unit = offsets_of(torch.bincount(units, minlength=out.shape[0])).long()
+        for vector, rows in zip(values[order].T, coefficients.transpose(0, 1), strict=True):
+            out += _bags(sample, rows, by_unit, vector)
 
-    def spread_restricted(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        coefficients: Float[torch.Tensor, "R nc"],
-        rows: Support,
-    ) -> Float[torch.Tensor, "c row_entries"]:
+    def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """See Kernels."""
-        spread = values.new_zeros(coefficients.shape[1], support.width)
-        self.spread(support, values, coefficients, spread)
-        return spread.view(-1, rows.samples, support.width)[:, rows.sample_of_entry.long(), rows.units.long()]
+        out -= by_unit.T
 
-    def tabulate(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], dtype: torch.dtype
-    ) -> Float[torch.Tensor, "m nc"]:
+    def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
         """See Kernels."""
-        table = torch.zeros(support.width, values.shape[0], support.samples, dtype=dtype, device=values.device)
-        table[support.units.long(), :, support.sample_of_entry.long()] = values.T.to(dtype)
-        return table.view(support.width, -1)
+        by_sample = by_unit.view(by_unit.shape[0], -1, rows.samples)
+        return by_sample[rows.units.long(), :, rows.sample_of_entry.long()].T.contiguous()
+
+    def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
+        """See Kernels."""
+        size = support.width, values.shape[0] * support.samples
+        table = self.workspace.zeros("table", *size, values.dtype, values.device)
+        by_sample = table.view(support.width, -1, support.samples)
+        by_sample[support.units.long(), :, support.sample_of_entry.long()] = values.T
+        return table
 
     def plan_update(
         self,
@@ -101,6 +123,42 @@ class TorchKernels:
     ) -> TorchUpdate:
         """See Kernels."""
         return TorchUpdate(rows, row_values, columns, column_values, table)
+
+
+def _listed(factors: Factors) -> Bool[torch.Tensor, "n room"]:
+    """Which places hold units."""
+    return torch.arange(factors.units.shape[1], device=factors.units.device) < factors.counts[:, None]
+
+
+def _flat(
+    factors: Factors,
+) -> tuple[Int[torch.Tensor, " entries"], Float[torch.Tensor, "entries t"], Int[torch.Tensor, " n_plus_1"]]:
+    """Units and values of one sample after the other, and where each begins."""
+    listed = _listed(factors)
+    return (
+        factors.units[listed].long(),
+        factors.values[:, :, : factors.vectors][listed],
+        offsets_of(factors.counts).long(),
+    )
+
+
+def _bags(
+    chosen: Int[torch.Tensor, " entries"],
+    table: Float[torch.Tensor, "rows nc"],
+    offsets: Int[torch.Tensor, " bags_plus_1"],
+    weights: Float[torch.Tensor, " entries"],
+) -> Float[torch.Tensor, "bags nc"]:
+    """Σ weights · (chosen rows of the table), bag by bag."""
+    rows, weights = table.contiguous(), weights.contiguous()
+    return torch.nn.functional.embedding_bag(
+        chosen, rows, offsets, mode="sum", per_sample_weights=weights, include_last_offset=True
+    )
+
+
+def _positions(factors: Factors) -> Int[torch.Tensor, " entries"]:
+    """Of the units in a flattened (samples, width) array."""
+    sample, place = _listed(factors).nonzero(as_tuple=True)
+    return sample * factors.width + factors.units[sample, place]
 
 
 class TorchUpdate:

@@ -14,6 +14,7 @@ from impl.weights.base import Base
 from impl.weights.low_rank import LowRank, OuterProducts
 from impl.weights.magnitude import magnitude_after
 from impl.weights.maintenance import Maintenance
+from impl.weights.panels import Panels
 from impl.weights.table import apply_table, apply_table_transpose
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
@@ -75,6 +76,8 @@ class LazyWeights:
         low_rank = low_rank or LowRank(*base.table.shape)
         self.state = LazyState(base, base.version, low_rank, base.magnitude + low_rank.magnitude)
         self.renewal_work = 0
+        fan_in, fan_out = base.table.shape
+        self._panels = Panels(layer, fan_in, fan_out, kernels)
 
     @property
     def table(self) -> Float[torch.Tensor, "fan_in fan_out"]:
@@ -92,7 +95,8 @@ class LazyWeights:
         """See Weights. W⁰ h − D h."""
         out = apply_table(self._layer, self.table, support, values, self._kernels, work)
         if self.rank:
-            out -= self.state.low_rank.apply(support, values, self._kernels, work, self._layer)
+            change = self.low_rank_product(support, values, work)
+            self._kernels.subtract_transposed(change, out)
         return out
 
     def apply_transpose(
@@ -105,8 +109,24 @@ class LazyWeights:
         """See Weights. (W⁰)ᵀ g on the k × k blocks, minus Dᵀ g at the rows."""
         out = apply_table_transpose(self._layer, self.table, rows, columns, values, self._kernels, work)
         if self.rank:
-            out -= self.state.low_rank.apply_transpose(rows, columns, values, self._kernels, work, self._layer)
+            out -= self.low_rank_transpose(rows, columns, values, work)
         return out
+
+    def low_rank_product(
+        self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
+    ) -> Float[torch.Tensor, "fan_out n"]:
+        """D h, by unit; it is valid until the next one, of whatever layer."""
+        table = self.table
+        size = table.shape[1], support.samples
+        out = self._kernels.workspace.zeros("change", *size, table.dtype, table.device)
+        self._panels.apply(self.state.low_rank, support, values, out, work)
+        return out
+
+    def low_rank_transpose(
+        self, rows: Support, columns: Support, values: Float[torch.Tensor, "c column_entries"], work: WorkMeter
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """Dᵀ g, at the inputs named by `rows` only."""
+        return self._panels.apply_transpose(self.state.low_rank, rows, columns, values, work)
 
     def plan_update(
         self,
@@ -138,7 +158,7 @@ class LazyWeights:
         Where others have to renew what they computed from the base, that comes on top; and as what a fold is to save is
         streamed there, scattered writes are taken for what they cost beside it.
         """
-        sparse = sum(term.right.pairs_with(term.left) for term in state.low_rank.terms)
+        sparse = sum(term.pairs for term in state.low_rank.terms)
         writing = WRITING if self.renewal_work else 1
         dense = self.table.numel() * state.low_rank.dense.rank if state.low_rank.dense else 0
         return self.renewal_work + writing * sparse + dense
@@ -168,7 +188,7 @@ class LazyWeights:
             work.count(self._layer, base.table.numel() * low_rank.dense.rank, 2 * tensor_bytes(base.table))
         writes = []
         for term in low_rank.terms:
-            pairs = term.right.pairs_with(term.left)
+            pairs = term.pairs
             work.count(self._layer, pairs, 2 * pairs * size + tensor_bytes(term.right.units, term.left.units))
             writes.append(
                 self._kernels.plan_update(term.right, term.right_values, term.left, term.left_values, base.table)

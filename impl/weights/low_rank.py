@@ -7,20 +7,16 @@ going back to the object that it was.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 import torch
 
-from impl.kernels import Kernels
-from impl.support import Support
-from impl.weights.term_log import Extent, TermLog
+from impl.support import Support, offsets_of
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
-
-# Bytes of a dense table of left factors that is alive at a time; more outputs go through it in groups.
-GROUP_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +44,11 @@ class OuterProducts:
     def entries(self) -> int:
         """The numbers held."""
         return self.right.entries + self.left.entries
+
+    @cached_property
+    def pairs(self) -> int:
+        """Elements of a weight matrix that it changes, one that several samples change once for each."""
+        return self.right.pairs_with(self.left)
 
     @cached_property
     def longest_right(self) -> int:
@@ -111,14 +112,12 @@ class LowRank:
         fan_out: m_ℓ.
         terms: Sparse ones, oldest first.
         dense: What was recompressed, or None.
-        log: That begins with the sparse terms, or None.
     """
 
     fan_in: int
     fan_out: int
     terms: tuple[OuterProducts, ...] = ()
     dense: DenseFactors | None = None
-    log: TermLog | None = None
 
     @property
     def rank(self) -> int:
@@ -153,82 +152,7 @@ class LowRank:
             if earlier.has_right_factors_of(term):
                 merged = (*self.terms[:index], earlier.plus(term), *self.terms[index + 1 :])
                 return LowRank(self.fan_in, self.fan_out, merged, self.dense)
-        log = self.log or TermLog(self.terms, self.fan_in, self.fan_out)
-        extended = log.with_term(self._extent, term)
-        return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense, extended)
-
-    def apply(
-        self,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        kernels: Kernels,
-        work: WorkMeter,
-        layer: int,
-    ) -> Float[torch.Tensor, "n fan_out"]:
-        """D h for sparse h: n·R·k for R sparse terms, and n·r·m for r dense ones.
-
-        Args:
-            support: Of h, over the inputs.
-            values: On it.
-            kernels: The sparse products.
-            work: Counts.
-            layer: ℓ, for the counts.
-        """
-        out = values.new_zeros(support.samples, self.fan_out)
-        if self.terms:
-            inputs = kernels.tabulate(support, values[None], values.dtype)
-            inner = kernels.gather(self.stack.right, self.stack.right_values, inputs)  # ⟨right_j, h_i⟩, (R, n)
-            kernels.spread(self.stack.left, self.stack.left_values, inner, out)
-            products = support.samples * self.stack.entries
-            moved = tensor_bytes(inputs, inner, self.stack.right.units, self.stack.left.units)
-            work.count(layer, products, products * values.element_size() + moved)
-        if self.dense is not None:
-            inner = kernels.gather(support, values, self.dense.right)
-            out.addmm_(inner, self.dense.left.T)
-            products = (support.entries + support.samples * self.fan_out) * self.dense.rank
-            moved = support.entries * self.dense.rank * values.element_size()
-            work.count(layer, products, moved + tensor_bytes(inner, inner, self.dense.left, out))
-        return out
-
-    def apply_transpose(
-        self,
-        rows: Support,
-        columns: Support,
-        values: Float[torch.Tensor, "c column_entries"],
-        kernels: Kernels,
-        work: WorkMeter,
-        layer: int,
-    ) -> Float[torch.Tensor, "c row_entries"]:
-        """Dᵀ g for sparse g, at the inputs named by `rows` only: c·n·R·k for R sparse terms, c·n·r·k for r dense ones.
-
-        Args:
-            rows: Over the m_{ℓ−1} inputs.
-            columns: Of g, over the m_ℓ units.
-            values: On it.
-            kernels: The sparse products.
-            work: Counts.
-            layer: ℓ, for the counts.
-        """
-        outputs, samples = values.shape[0], columns.samples
-        out = values.new_zeros(outputs, rows.entries)
-        if self.terms:
-            group = max(1, GROUP_BYTES // (samples * max(self.fan_in, self.fan_out) * values.element_size()))
-            for begin in range(0, outputs, group):
-                some = values[begin : begin + group]
-                inputs = kernels.tabulate(columns, some, values.dtype)
-                inner = kernels.gather(self.stack.left, self.stack.left_values, inputs)
-                spread = kernels.spread_restricted(self.stack.right, self.stack.right_values, inner, rows)
-                out[begin : begin + group] = spread
-                work.count(layer, 0, tensor_bytes(inputs, inner) + inner.shape[1] * self.fan_in * values.element_size())
-            products = outputs * samples * self.stack.entries
-            work.count(layer, products, products * values.element_size())
-        if self.dense is not None:
-            inner = torch.stack([kernels.gather(columns, value, self.dense.left) for value in values])
-            everywhere = Support.full(samples, self.dense.rank, values.device)
-            out += kernels.gather_restricted(rows, everywhere, inner.view(outputs, -1), self.dense.right)
-            products = outputs * (columns.entries + rows.entries) * self.dense.rank
-            work.count(layer, products, products * values.element_size() + 2 * tensor_bytes(inner))
-        return out
+        return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
 
     def cost(self, samples: int) -> int:
         """Multiply-adds that D adds to an iteration: it is applied once, and once transposed."""
@@ -240,13 +164,9 @@ class LowRank:
         """All sparse terms as one."""
         if len(self.terms) == 1:
             return self.terms[0]
-        log = self.log or TermLog(self.terms, self.fan_in, self.fan_out)
-        return OuterProducts(*log.right(self._extent), *log.left(self._extent))
-
-    @property
-    def _extent(self) -> Extent:
-        terms = self.terms
-        return Extent(self.sparse_rank, sum(t.right.entries for t in terms), sum(t.left.entries for t in terms))
+        right, right_values = _stacked([(term.right, term.right_values) for term in self.terms], self.fan_in)
+        left, left_values = _stacked([(term.left, term.left_values) for term in self.terms], self.fan_out)
+        return OuterProducts(right, right_values, left, left_values)
 
     def recompressed(self, tolerance: float, work: WorkMeter, layer: int) -> LowRank:
         """The D of least rank within ‖D − D'‖_F ≤ tolerance·‖D‖_F, by two QR factorizations and a small SVD.
@@ -294,6 +214,17 @@ class LowRank:
             return nothing, nothing.copy()
         right, left = self.factors()
         return (right @ left.T).cpu().numpy(), (right.abs() @ left.abs().T).cpu().numpy()
+
+
+def _stacked(
+    vectors: Sequence[tuple[Support, Float[torch.Tensor, " _"]]], width: int
+) -> tuple[Support, Float[torch.Tensor, " entries"]]:
+    """Sparse vectors one after the other."""
+    counts = torch.cat([support.counts for support, _ in vectors])
+    sample = torch.repeat_interleave(torch.arange(counts.numel(), device=counts.device), counts.long())
+    units = torch.cat([support.units for support, _ in vectors])
+    stacked = Support(offsets_of(counts), sample.to(torch.int32), units, width)
+    return stacked, torch.cat([values for _, values in vectors])
 
 
 def _qr_work(factor: Float[torch.Tensor, "m R"]) -> int:

@@ -346,7 +346,7 @@ def transposed_product_that_ignores_the_update(patch):
     def apply_transpose(self, rows, columns, values, *rest):
         return values.new_zeros(values.shape[0], rows.entries)
 
-    patch.setattr(LowRank, "apply_transpose", apply_transpose)
+    patch.setattr(LazyWeights, "low_rank_transpose", apply_transpose)
 
 
 def load_that_loses_a_term(patch):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import impl
 from impl.activation import LayerActivation
 from impl.certified import CertificateError, select_anchor_kernels
+from impl.certified.anchors import Anchors
 from impl.certified.blocks import Blocks, OutOfRoom
 from impl.certified.layer import CertifiedLayer
 from impl.certified.outlook import FIRST_PAUSE, TRIAL, Outlook
@@ -36,7 +37,7 @@ def certified_layer(table, threshold, kernels, bias=None, room=ROOM):
     weights = LazyWeights(1, Base(table, shared=False), chosen, Keep())
     activation = LayerActivation(threshold, threshold, 1.0)
     layer = CertifiedLayer(1, weights, bias, activation, chosen, select_anchor_kernels(chosen), room)
-    layer.grow_slots(8)
+    layer.anchors.grow_slots(8)
     return layer
 
 
@@ -57,7 +58,7 @@ def dense(taken):
 
 def missed(layer, taken, h):
     """Units that are active in float64 beyond rounding, and were not computed."""
-    z = h.double() @ layer.weights.table.double() + (0.0 if layer.bias is None else layer.bias.double())
+    z = h.double() @ layer.weights.table.double() + layer.bias.double()
     return (z > layer.activation.threshold) & ~layer.candidates(taken.slots)
 
 
@@ -172,9 +173,11 @@ def test_a_thousand_iterations_miss_no_unit():
 
 @pytest.mark.parametrize("weights", [{"weights": "eager"}, {"weights": "lazy", "maintenance": "keep"}])
 def test_samples_are_known_again_in_whatever_batch(weights, monkeypatch):
-    anchor, begun = CertifiedLayer._anchor, []
+    begin, begun = Anchors.begin, []
     monkeypatch.setattr(
-        CertifiedLayer, "_anchor", lambda self, slots, new, *more: begun.append(new) or anchor(self, slots, new, *more)
+        Anchors,
+        "begin",
+        lambda self, slots, *more: begun.append(int((~self._anchored[slots]).sum())) or begin(self, slots, *more),
     )
     problem, network, ours = digits(300, samples=12, self_check=True, **weights)
     other = impl.factory(network, forward="gather")
@@ -185,7 +188,7 @@ def test_samples_are_known_again_in_whatever_batch(weights, monkeypatch):
             ours.step(X, y, method="gradient_descent", learning_rate=1e-3)
             other.step(X, y, method="gradient_descent", learning_rate=1e-3)
     if "maintenance" in weights:  # without a fold, which ends all certificates, a sample begins once in each layer
-        assert sum(new.numel() for new in begun) == 12 * 2
+        assert sum(begun) == 12 * 2
     for a, b in zip(ours.to_network().weights, other.to_network().weights, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -7,12 +7,12 @@ import torch
 import impl
 from impl import gauss_newton, gram
 from impl.jacobian import JacobianFactors
-from impl.kernels import compiled, select_kernels
+from impl.kernels import Factors, compiled, select_kernels
 from impl.sketch.blocks import sample_blocks
 from impl.solvers import conjugate_gradients
 from impl.solvers.preconditioner import SketchedCholesky
 from impl.support import Support
-from impl.weights import RecompressWhenGrown, low_rank
+from impl.weights import RecompressWhenGrown, low_rank, panels
 from impl.work import WorkMeter
 from reference import random_network
 
@@ -64,10 +64,8 @@ def test_small_batches_go_through_tables_in_one_piece(monkeypatch):
     assert len(list(sample_blocks(trace.supports[0], trace.supports[1], 64))) == 1
     lazy = network(weights="lazy", maintenance="keep")
     lazy.step(*batch(), damping=1.0)
-    spreads, spread = [], compiled.CompiledKernels.spread_restricted
-    monkeypatch.setattr(
-        compiled.CompiledKernels, "spread_restricted", lambda *given: spreads.append(given) or spread(*given)
-    )
+    spreads, spread = [], compiled.CompiledKernels.spread
+    monkeypatch.setattr(compiled.CompiledKernels, "spread", lambda *given: spreads.append(given) or spread(*given))
     lazy.weights[1].apply_transpose(
         trace.supports[1], trace.supports[2], torch.ones(2, trace.supports[2].entries), work
     )
@@ -78,15 +76,16 @@ def test_small_batches_go_through_tables_in_one_piece(monkeypatch):
 def test_outputs_share_tables_of_a_bounded_size(outputs, monkeypatch):
     terms = low_rank.OuterProducts(support([2], 5), torch.ones(2), support([3], 8), torch.ones(3))
     D = low_rank.LowRank(5, 8, (terms,))
-    monkeypatch.setattr(low_rank, "GROUP_BYTES", 4 * 8 * (outputs + 1) - 1)
+    monkeypatch.setattr(panels, "GROUP_BYTES", 4 * 8 * (outputs + 1) - 1)
     sizes = []
-    spread = compiled.CompiledKernels.spread_restricted
+    spread = compiled.CompiledKernels.spread
     monkeypatch.setattr(
         compiled.CompiledKernels,
-        "spread_restricted",
+        "spread",
         lambda self, *rest: sizes.append(rest[2].shape[1]) or spread(self, *rest),
     )
-    D.apply_transpose(support([4], 5), support([6], 8), torch.ones(5, 6), COMPILED, WorkMeter(CPU), 1)
+    products = panels.Panels(1, 5, 8, COMPILED)
+    products.apply_transpose(D, support([4], 5), support([6], 8), torch.ones(5, 6), WorkMeter(CPU))
     assert sizes == [outputs] * (5 // outputs) + [5 % outputs] * (5 % outputs > 0)
 
 
@@ -98,9 +97,13 @@ def test_kernels_judge_by_their_multiply_adds_whether_threads_pay(monkeypatch):
     COMPILED.select(torch.ones(3, 7), 0.5)
     COMPILED.gather(rows, torch.ones(5), torch.ones(7, 11))
     COMPILED.gather_restricted(rows, columns, torch.ones(2, 10), torch.ones(7, 11))
-    COMPILED.spread(rows, torch.ones(5), torch.ones(3, 4), torch.zeros(4, 7))
+    factors = Factors(3, 7, torch.ones(1))
+    factors.reserve(3, 1)
+    COMPILED.insert(factors, rows, torch.ones(5))
+    COMPILED.contract(factors, torch.ones(7, 4))
+    COMPILED.spread(factors, torch.ones(3, 1, 4), torch.zeros(7, 4))
     COMPILED.plan_update(rows, torch.ones(5), columns, torch.ones(10), torch.ones(7, 11)).apply()
-    assert said == [3 * 7, 5 * 11, 2 * pairs, 5 * 4, pairs]
+    assert said == [3 * 7, 5 * 11, 2 * pairs, 5, 5 * 4, 5 * 4, pairs]
 
 
 def test_a_thousand_multiply_adds_are_not_worth_a_second_thread(monkeypatch):
@@ -200,8 +203,9 @@ def test_low_rank_updates_cost_what_carrying_them_along_counts():
     for D in (low_rank.LowRank(5, 8, (terms, terms)), low_rank.LowRank(5, 8, (terms,), dense)):
         work = WorkMeter(CPU)
         with work.phase("both"):
-            D.apply(everywhere, torch.ones(15), COMPILED, work, 1)
-            D.apply_transpose(everywhere, full, torch.ones(1, 24), COMPILED, work, 1)
+            products = panels.Panels(1, 5, 8, COMPILED)
+            products.apply(D, everywhere, torch.ones(15), torch.zeros(8, 3), work)
+            products.apply_transpose(D, everywhere, full, torch.ones(1, 24), work)
         assert D.cost(3) == work.phases["both"].multiply_adds
 
 

@@ -8,7 +8,7 @@ import impl
 from impl import gram
 from impl.jacobian import JacobianFactors
 from impl.solvers import ConjugateGradientSolver, SketchedConjugateGradientSolver
-from impl.weights import low_rank
+from impl.weights import panels
 from impl.work import WorkMeter
 from reference import Activation, random_network
 from tests.impl.work_formulas import Counts, counted
@@ -181,7 +181,10 @@ def test_without_damping_the_preconditioner_is_the_sketch_alone():
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("outputs_at_a_time", [1, 100])
 def test_lazy_weights_carry_sparse_terms_along(size, outputs_at_a_time, monkeypatch):
-    monkeypatch.setattr(low_rank, "GROUP_BYTES", outputs_at_a_time * size["samples"] * 8 * max(size["widths"]))
+    row = size["samples"] * np.dtype(size["dtype"]).itemsize * max(size["widths"])
+    monkeypatch.setattr(panels, "GROUP_BYTES", outputs_at_a_time * row)
+    monkeypatch.setattr(panels, "PADDING", 0.0)
+    groups = -(-size["outputs"] // outputs_at_a_time)
     network = built(size, weights="lazy", maintenance="keep")
     held = {layer: [0, 0, 0] for layer in layers_of(size)}  # entries of the right and of the left factors, and pairs
     for step in range(3):
@@ -192,7 +195,7 @@ def test_lazy_weights_carry_sparse_terms_along(size, outputs_at_a_time, monkeypa
         expected.backward()
         for layer, (right, left, pairs) in held.items():
             if step:
-                expected.sparse_terms(layer, right, left, step * size["samples"])
+                expected.sparse_terms(layer, right, left, step * size["samples"], groups)
             expected.append(layer)
             held[layer] = [right + expected.k(layer - 1), left + expected.k(layer), pairs + expected.pairs(layer)]
         compare(report, expected, ("forward", "backward", "update"))

@@ -20,9 +20,10 @@ from benchmarks.scaling import work_exponent
 from impl import history
 from impl.kernels import select_kernels
 from impl.support import Support
-from impl.weights import FoldWhenPaid, Keep, LazyWeights, LowRank, RecompressWhenGrown, low_rank
+from impl.weights import FoldWhenPaid, Keep, LazyWeights, LowRank, RecompressWhenGrown, panels
 from impl.weights.base import Base
 from impl.weights.low_rank import DenseFactors, OuterProducts
+from impl.weights.panels import Panels
 from impl.work import WorkMeter
 from properties.cases.case import Case
 from properties.runner.compare import assert_close
@@ -148,13 +149,17 @@ def assert_within(got, expected, bound):
     assert (np.abs(got.double().numpy() - expected) <= bound).all()
 
 
+def panels_of(kernels):
+    return Panels(1, FAN_IN, FAN_OUT, kernels)
+
+
 def test_low_rank_products_are_the_dense_products(form, dtype, kernels):
     D = held(*form, dtype)
     for inputs, _ in BATCHES.values():
         support, values, h = on(inputs, dtype, 20)
-        got = D.low_rank.apply(support, values, kernels, no_work(), 1)
-        assert got.dtype == values.dtype
-        assert_within(got, h @ D.D.T, product_bound(D.magnitude.T, h, D.low_rank.rank, dtype))
+        got = torch.zeros(FAN_OUT, support.samples, dtype=values.dtype)
+        panels_of(kernels).apply(D.low_rank, support, values, got, no_work())
+        assert_within(got.T, h @ D.D.T, product_bound(D.magnitude.T, h, D.low_rank.rank, dtype))
 
 
 def test_transposed_low_rank_products_are_the_dense_products_at_the_rows_named(form, dtype, kernels):
@@ -163,21 +168,40 @@ def test_transposed_low_rank_products_are_the_dense_products_at_the_rows_named(f
         columns, first, g = on(outputs, dtype, 21)
         _, second, other = on(outputs, dtype, 22)
         values = torch.stack([first, second, first])
-        got = D.low_rank.apply_transpose(support_of(inputs), columns, values, kernels, no_work(), 1)
+        got = panels_of(kernels).apply_transpose(D.low_rank, support_of(inputs), columns, values, no_work())
         assert got.dtype == values.dtype
         for row, dense in zip(got, (g, other, g), strict=True):
             assert_within(row, (dense @ D.D)[inputs], product_bound(D.magnitude, dense, D.low_rank.rank, dtype)[inputs])
+
+
+def test_panels_follow_from_one_update_to_another(dtype, kernels):
+    """Terms that come, terms that are undone, terms in the place of others, and one that is there twice."""
+    inputs, _ = BATCHES["random"]
+    support, values, h = on(inputs, dtype, 24)
+    nearly = [(random_mask(5, FAN_IN, 70), random_mask(5, FAN_OUT, 71))] * 4
+    others = [(random_mask(5, FAN_IN, 72 + k), random_mask(5, FAN_OUT, 74 + k)) for k in range(2)]
+    for masks in nearly[2:]:
+        masks[0][0, :3], masks[1][1, :3] = True, True
+    terms = [sparse_term(*masks, dtype, 10 * index) for index, masks in enumerate((*nearly, *others))]
+    following = panels_of(kernels)
+    for chosen in ((0,), (0, 1), (0, 1, 2, 3), (0, 1, 4), (0, 1, 4, 2, 5), (1, 5), (1, 1), ()):
+        D = LowRank(FAN_IN, FAN_OUT, tuple(terms[index][0] for index in chosen))
+        change = sum((terms[index][1] for index in chosen), np.zeros((FAN_OUT, FAN_IN)))
+        size = sum((terms[index][2] for index in chosen), np.zeros((FAN_OUT, FAN_IN)))
+        out = torch.zeros(FAN_OUT, support.samples, dtype=values.dtype)
+        following.apply(D, support, values, out, no_work())
+        assert_within(out.T, h @ change.T, product_bound(size.T, h, D.rank, dtype))
 
 
 def test_outputs_in_groups_are_the_same_outputs(kernels, monkeypatch):
     D = held(*FORMS["random, and dense factors"], "float64").low_rank
     inputs, outputs = BATCHES["random"]
     columns, values, _ = on(outputs, "float64", 23)
-    arguments = (support_of(inputs), columns, torch.stack([values, 2 * values, -values]), kernels, no_work(), 1)
-    together = D.apply_transpose(*arguments)
-    monkeypatch.setattr(low_rank, "GROUP_BYTES", 1)
+    arguments = D, support_of(inputs), columns, torch.stack([values, 2 * values, -values]), no_work()
+    together = panels_of(kernels).apply_transpose(*arguments)
+    monkeypatch.setattr(panels, "GROUP_BYTES", 1)
     # Powers of two: the three are the same sums, in the same order.
-    for found in (together, D.apply_transpose(*arguments)):
+    for found in (together, panels_of(kernels).apply_transpose(*arguments)):
         assert torch.equal(found, torch.stack([found[0], 2 * found[0], -found[0]]))
         assert torch.equal(found, together)
 

@@ -83,8 +83,9 @@ class Counts:
             for layer in trained:
                 for entries, vectors in ((self.k(layer), c), (self.k(layer - 1), 1)):
                     gathered = entries * vectors * length * vectors
-                    read = 8 * entries * vectors + INDEX * entries
-                    self.add("gram", layer, gathered, 8 * gathered + read + 8 * n * vectors * length * vectors)
+                    read = self.itemsize * entries * vectors + INDEX * entries
+                    written = 8 * n * vectors * length * vectors
+                    self.add("gram", layer, gathered, self.itemsize * gathered + read + written)
                 products = n * c * length * c
                 self.add("gram", layer, products, 3 * 8 * products)
 
@@ -157,22 +158,25 @@ class Counts:
         self.combination(layer)
         self.add("update", layer, 0, (INDEX + self.itemsize) * (self.k(layer) + self.k(layer - 1)))
 
-    def sparse_terms(self, layer: int, right: int, left: int, rank: int) -> None:
+    def sparse_terms(self, layer: int, right: int, left: int, rank: int, groups: int) -> None:
         """Carrying sparse terms along: D h in the forward pass, Dᵀ g in the backward pass of layers above the first.
+
+        Every term stands for itself, as where no two are active on the same units.
 
         Args:
             layer: ℓ.
             right: Entries of all right factors.
             left: Of all left factors.
             rank: Outer products.
+            groups: In which outputs are taken.
         """
         B, n, c = self.itemsize, self.n, self.outputs
         fan_in, fan_out = self.widths[layer - 1], self.widths[layer]
-        products = n * (right + left)
-        moved = B * products + B * n * (fan_in + rank) + INDEX * (right + left)
-        self.add("forward", layer, products, moved)
+        products, factors = n * (right + left), (B + INDEX) * (right + left)
+        self.add("forward", layer, products, B * products + factors + B * n * (fan_in + 2 * rank))
         if layer > 1:
-            self.add("backward", layer, c * products, B * c * products + B * c * n * (fan_out + rank + fan_in))
+            tables = B * c * n * (fan_out + 2 * rank + fan_in)
+            self.add("backward", layer, c * products, B * c * products + groups * factors + tables)
 
     def dense_factors(self, layer: int, rank: int) -> None:
         """Carrying dense factors along, as a recompression leaves them."""

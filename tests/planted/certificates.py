@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,46 +15,61 @@ RUNS = (
 )
 
 
-@plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
-def norms_over_a_few_columns(layer: Module) -> None:
+@plant("impl.certified.anchors", CERTIFIED, killed_by=RUNS)
+def norms_over_a_few_columns(anchors: Module) -> None:
     """ρ is the norm over a few of the columns, not over all that may move."""
-    correct = layer.norms_of_squares
-    layer.norms_of_squares = lambda squares, terms: correct(squares * 1e-4, terms)
+    correct = anchors.norms_of_squares
+    anchors.norms_of_squares = lambda squares, terms: correct(squares * 1e-4, terms)
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
 def updates_left_out_of_the_bound(layer: Module) -> None:
     """The bound is that of W⁰: the low-rank term of the updates since is forgotten."""
-    correct = layer.CertifiedLayer._screen
+    correct = layer.CertifiedLayer._rows
 
-    def _screen(self: Any, slots: Any, support: Any, values: Any, places: Any, correction: Any, *more: Any) -> Any:
-        bare = torch.zeros_like(correction) if self.bias is None else -self.bias.expand_as(correction).contiguous()
-        return correct(self, slots, support, values, places, bare, *more)
+    def _rows(self: Any, slots: Any, support: Any, values: Any, places: Any, change: Any, *more: Any) -> Any:
+        bounds = correct(self, slots, support, values, places, torch.zeros_like(change), *more)
+        return replace(bounds, change=change)
 
-    layer.CertifiedLayer._screen = _screen
+    layer.CertifiedLayer._rows = _rows
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
 def distance_taken_for_zero(layer: Module) -> None:
     """The bound leaves out that inputs have moved since the anchor."""
-    correct = layer.CertifiedLayer._screen
+    correct = layer.CertifiedLayer._bounds
 
-    def _screen(self: Any, *arguments: Any) -> Any:
-        screen = correct(self, *arguments)
-        return layer.Screen(screen.slots, screen.exact, screen.radius * 0.0, screen.limit)
+    def _bounds(self: Any, *arguments: Any) -> Any:
+        bounds = correct(self, *arguments)
+        return replace(bounds, radius=bounds.radius * 0.0, row_radius=bounds.row_radius * 0.0)
 
-    layer.CertifiedLayer._screen = _screen
+    layer.CertifiedLayer._bounds = _bounds
 
 
-@plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
-def candidates_only_at_the_anchor(layer: Module) -> None:
+@plant("impl.certified.anchors", CERTIFIED, killed_by=RUNS)
+def candidates_only_at_the_anchor(anchors: Module) -> None:
     """A sample's candidates are found once; units that come within reach later are passed over."""
-    correct = layer.CertifiedLayer._append_rows
+    correct = anchors.Anchors.append_rows
 
-    def _append_rows(self: Any, screen: Any, needed: Any, *more: Any) -> None:
-        correct(self, screen, torch.where(self.arrays.row_count[screen.slots] > 0, 0, needed), *more)
+    def append_rows(self: Any, bounds: Any, needed: Any, *more: Any) -> None:
+        correct(self, bounds, torch.where(self._arrays.row_count[bounds.slots] > 0, 0, needed), *more)
 
-    layer.CertifiedLayer._append_rows = _append_rows
+    anchors.Anchors.append_rows = append_rows
+
+
+@plant("impl.certified.compiled", CERTIFIED, killed_by=RUNS)
+def row_products_in_the_old_order(compiled: Module) -> None:
+    """Rows are put in a new order, their products with the row reference are not."""
+    correct = compiled.CompiledAnchorKernels.renew
+
+    def renew(
+        self: Any, arrays: Any, bounds: Any, support: Any, values: Any, places: Any, products: Any, z: Any
+    ) -> Any:
+        renewed = correct(self, arrays, bounds, support, values, places, products, z)
+        arrays.row_products[bounds.slots[renewed]] = products[renewed]
+        return renewed
+
+    compiled.CompiledAnchorKernels.renew = renew
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)

@@ -48,7 +48,7 @@ def updates_added(lazy: Module) -> None:
     def apply(self: Any, support: Any, values: torch.Tensor, work: Any) -> torch.Tensor:
         out: torch.Tensor = lazy.apply_table(self._layer, self.table, support, values, self._kernels, work)
         if self.rank:
-            out += self.state.low_rank.apply(support, values, self._kernels, work, self._layer)
+            out += self.low_rank_product(support, values, work).T
         return out
 
     lazy.LazyWeights.apply = apply
@@ -74,21 +74,22 @@ def fold_loses_the_newest_update(lazy: Module) -> None:
 
     def plan_fold(self: Any, state: Any, work: Any, **more: Any) -> Any:
         terms = state.low_rank.terms[:-1] if len(state.low_rank.terms) > 1 else state.low_rank.terms
-        return correct(self, replace(state, low_rank=replace(state.low_rank, terms=terms, log=None)), work, **more)
+        return correct(self, replace(state, low_rank=replace(state.low_rank, terms=terms)), work, **more)
 
     lazy.LazyWeights.plan_fold = plan_fold
 
 
-@plant("impl.weights.low_rank", LAZY, killed_by=RUNS)
-def terms_in_the_wrong_order(low_rank: Module) -> None:
-    """Right factors of the terms are stacked oldest first, left factors newest first."""
+@plant("impl.weights.panels", LAZY, killed_by=RUNS)
+def vectors_in_the_wrong_order(panels: Module) -> None:
+    """Left factors of the terms stand side by side in another order than their right factors."""
+    correct = panels.Panel.add
 
-    def stack(self: Any) -> Any:
-        log = low_rank.TermLog(self.terms, self.fan_in, self.fan_out)
-        back = low_rank.TermLog(self.terms[::-1], self.fan_in, self.fan_out)
-        return low_rank.OuterProducts(*log.right(log.end), *back.left(back.end))
+    def add(self: Any, *arguments: Any) -> None:
+        correct(self, *arguments)
+        taken = self.left.values[:, :, : self.left.vectors]
+        taken.copy_(taken.roll(1, dims=2))
 
-    low_rank.LowRank.stack = property(stack)
+    panels.Panel.add = add
 
 
 @plant("impl.weights.maintenance", LAZY, killed_by=RUNS)
@@ -103,13 +104,26 @@ def saved_weights_are_the_base(lazy: Module) -> None:
     lazy.LazyWeights.materialize = lambda self: np.ascontiguousarray(self.table.double().numpy().T)
 
 
-@plant("impl.weights.low_rank", LAZY, killed_by=RUNS)
-def stack_never_renewed(low_rank: Module) -> None:
-    """The stack of all terms is cached by their number, across networks: stale wherever two have as many."""
-    correct = low_rank.LowRank.stack.func
-    known: dict[Any, Any] = {}
+@plant("impl.weights.panels", LAZY, killed_by=RUNS)
+def panels_never_renewed(panels: Module) -> None:
+    """Products are those with the first update that there was."""
+    correct = panels.Panels._follow
 
-    def stack(self: Any) -> Any:
-        return known.setdefault((self.fan_in, self.fan_out, self.sparse_rank, len(self.terms)), correct(self))
+    def _follow(self: Any, low_rank: Any) -> None:
+        if self._followed is None:
+            correct(self, low_rank)
 
-    low_rank.LowRank.stack = property(stack)
+    panels.Panels._follow = _follow
+
+
+@plant("impl.weights.panels", LAZY, killed_by=RUNS)
+def undone_terms_stay_in_panels(panels: Module) -> None:
+    """A panel grows with new terms, and keeps those that were undone."""
+
+    def _follow(self: Any, low_rank: Any) -> None:
+        held = [term for panel in self._panels for term in panel.terms]
+        for term in low_rank.terms:
+            if not any(term is other for other in held):
+                self._add(term)
+
+    panels.Panels._follow = _follow

@@ -1,0 +1,60 @@
+"""Sparse vectors on supports that they nearly share, side by side: the storage that products with updates work on."""
+
+from __future__ import annotations
+
+import torch
+
+from reference.contract.shapes import Float, Int
+
+# Room beyond what is needed, so that arrays are moved only now and then: for units, and for vectors.
+SPARE_UNITS = 1.25
+SPARE_VECTORS = 2
+
+
+class Factors:
+    """For each of n samples some sparse vectors, on the union of their supports.
+
+    Args:
+        samples: n.
+        width: m, the number of units there are.
+        like: A tensor of their dtype and device.
+
+    Attributes:
+        width: m.
+        vectors: How many each sample has.
+        counts: (n,) int64, the size of its union.
+        units: (n, room) int32, increasing; beyond a sample's count they mean nothing.
+        values: (n, room, room for vectors), by unit and vector; zero beyond a sample's count, and beyond `vectors`.
+    """
+
+    def __init__(self, samples: int, width: int, like: torch.Tensor):
+        self.width, self.vectors = width, 0
+        self.counts: Int[torch.Tensor, " n"] = torch.zeros(samples, dtype=torch.int64, device=like.device)
+        self.units: Int[torch.Tensor, "n room"] = torch.zeros(samples, 0, dtype=torch.int32, device=like.device)
+        self.values: Float[torch.Tensor, "n room vector_room"] = like.new_zeros(samples, 0, 0)
+        self.entries = 0
+
+    @property
+    def samples(self) -> int:
+        """n."""
+        return self.counts.numel()
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are, zeros among them."""
+        return self.entries * self.vectors
+
+    def reserve(self, units: int, vectors: int) -> None:
+        """Makes room for unions of so many units, and for so many vectors."""
+        samples, room, vector_room = self.values.shape
+        if units > room:
+            room = int(SPARE_UNITS * units)
+        if vectors > vector_room:
+            vector_room = SPARE_VECTORS * vectors
+        if (samples, room, vector_room) == tuple(self.values.shape):
+            return
+        old_units, old_values = self.units, self.values
+        self.units = old_units.new_zeros(samples, room)
+        self.units[:, : old_units.shape[1]] = old_units
+        self.values = old_values.new_zeros(samples, room, vector_room)
+        self.values[:, : old_values.shape[1], : old_values.shape[2]] = old_values

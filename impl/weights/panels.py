@@ -1,0 +1,186 @@
+"""Products with D: outer products of one batch after the other, side by side.
+
+Training sees its samples again, active on nearly the same units. So a *panel* has the vectors of sample i of many terms
+as columns of one matrix, on the union of their supports: a product reads each unit once, not once a term.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from impl.kernels import Factors, Kernels
+from impl.support import Support
+from impl.weights.low_rank import LowRank, OuterProducts
+from impl.work import WorkMeter, tensor_bytes
+from reference.contract.shapes import Float
+
+# Bytes of a dense table of left factors that is alive at a time; more outputs go through it in groups.
+GROUP_BYTES = 4 << 20
+
+# A term joins a panel whose numbers are then at most so many times as many as those of its terms.
+PADDING = 1.25
+
+# So many panels are tried for a term, the newest first.
+TRIED = 8
+
+
+class Panels:
+    """D, as products take it; one D after the other.
+
+    Args:
+        layer: ℓ, for counts.
+        fan_in: m_{ℓ−1}.
+        fan_out: m_ℓ.
+        kernels: The sparse products.
+    """
+
+    def __init__(self, layer: int, fan_in: int, fan_out: int, kernels: Kernels):
+        self._layer, self._fan_in, self._fan_out, self._kernels = layer, fan_in, fan_out, kernels
+        self._panels: list[Panel] = []
+        self._followed: LowRank | None = None
+
+    def apply(
+        self,
+        low_rank: LowRank,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        out: Float[torch.Tensor, "fan_out n"],
+        work: WorkMeter,
+    ) -> None:
+        """Adds D h for sparse h, by unit: n·R·k for R sparse terms, and n·r·m for r dense ones.
+
+        Args:
+            low_rank: D.
+            support: Of h, over the inputs.
+            values: On it.
+            out: To which it is added.
+            work: Counts.
+        """
+        self._follow(low_rank)
+        if self._panels:
+            inputs = self._kernels.tabulate(support, values[None])
+            work.count(self._layer, 0, tensor_bytes(inputs))
+        for panel in self._panels:
+            inner = self._kernels.contract(panel.right, inputs)  # ⟨right_j, h_i⟩
+            self._kernels.spread(panel.left, inner, out)
+            self._count(panel, inner, work)
+        if low_rank.dense is not None:
+            inner = self._kernels.gather(support, values, low_rank.dense.right)
+            out.addmm_(low_rank.dense.left, inner.T)
+            products = (support.entries + support.samples * self._fan_out) * low_rank.dense.rank
+            moved = support.entries * low_rank.dense.rank * values.element_size()
+            work.count(self._layer, products, moved + tensor_bytes(inner, inner, low_rank.dense.left, out))
+
+    def apply_transpose(
+        self,
+        low_rank: LowRank,
+        rows: Support,
+        columns: Support,
+        values: Float[torch.Tensor, "c column_entries"],
+        work: WorkMeter,
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """Dᵀ g for sparse g, at the inputs named by `rows` only: c·n·R·k for R sparse terms, c·n·r·k for r dense ones.
+
+        Args:
+            low_rank: D.
+            rows: Over the m_{ℓ−1} inputs.
+            columns: Of g, over the m_ℓ units.
+            values: On it.
+            work: Counts.
+        """
+        self._follow(low_rank)
+        kernels, (outputs, samples) = self._kernels, (values.shape[0], columns.samples)
+        out = values.new_zeros(outputs, rows.entries)
+        group = max(1, GROUP_BYTES // (samples * max(self._fan_in, self._fan_out) * values.element_size()))
+        for begin in range(0, outputs if self._panels else 0, group):
+            some = values[begin : begin + group]
+            inputs = kernels.tabulate(columns, some)
+            size = self._fan_in, inputs.shape[1]
+            spread = kernels.workspace.zeros("by unit", *size, values.dtype, values.device)
+            for panel in self._panels:
+                inner = kernels.contract(panel.left, inputs)
+                kernels.spread(panel.right, inner, spread)
+                self._count(panel, inner, work)
+            out[begin : begin + group] = kernels.pick(spread, rows)
+            work.count(self._layer, 0, tensor_bytes(inputs, spread))
+        dense = low_rank.dense
+        if dense is not None:
+            inner = torch.stack([kernels.gather(columns, value, dense.left) for value in values])
+            everywhere = Support.full(samples, dense.rank, values.device)
+            out += kernels.gather_restricted(rows, everywhere, inner.view(outputs, -1), dense.right)
+            products = outputs * (columns.entries + rows.entries) * dense.rank
+            work.count(self._layer, products, products * values.element_size() + 2 * tensor_bytes(inner))
+        return out
+
+    def _follow(self, low_rank: LowRank) -> None:
+        """Goes over to another D. What panels there are depends on its terms alone, and so does every last bit."""
+        if low_rank is self._followed:
+            return
+        before = self._followed.terms if self._followed is not None else ()
+        if low_rank.terms[: len(before)] != before:  # an undo, or a term in the place of another
+            self._panels, before = [], ()
+        for term in low_rank.terms[len(before) :]:
+            self._add(term)
+        self._followed = low_rank
+
+    def _add(self, term: OuterProducts) -> None:
+        for panel in self._panels[: -TRIED - 1 : -1]:
+            if panel.takes(term, self._kernels):
+                return
+        panel = Panel(term.rank, self._fan_in, self._fan_out, term.left_values)
+        panel.add(term, [int(term.right.counts.max()), int(term.left.counts.max())], self._kernels)
+        self._panels.append(panel)
+
+    def _count(self, panel: Panel, inner: Float[torch.Tensor, "samples t nc"], work: WorkMeter) -> None:
+        size, vectors = inner.element_size(), inner.shape[2]
+        touched = (panel.right.entries + panel.left.entries) * (vectors * size + 4)
+        work.count(self._layer, vectors * panel.size, touched + panel.size * size + 2 * tensor_bytes(inner))
+
+
+class Panel:
+    """Some terms of D, each with one outer product a sample.
+
+    Args:
+        samples: n.
+        fan_in: m_{ℓ−1}.
+        fan_out: m_ℓ.
+        like: A tensor of the dtype and device.
+
+    Attributes:
+        right: Over the m_{ℓ−1} inputs.
+        left: Over the m_ℓ units.
+        terms: Which they are.
+    """
+
+    def __init__(self, samples: int, fan_in: int, fan_out: int, like: torch.Tensor):
+        self.right, self.left = Factors(samples, fan_in, like), Factors(samples, fan_out, like)
+        self.terms: list[OuterProducts] = []
+
+    @property
+    def size(self) -> int:
+        """How many numbers it has, zeros among them."""
+        return self.right.size + self.left.size
+
+    def takes(self, term: OuterProducts, kernels: Kernels) -> bool:
+        """Adds a term, unless its supports differ too much from the others'."""
+        if term.rank != self.right.samples:
+            return False
+        lengths = []
+        for factors, support in ((self.right, term.right), (self.left, term.left)):
+            missing = kernels.missing(factors, support)
+            union = factors.entries + int(missing.sum())
+            if union * (factors.vectors + 1) > PADDING * (factors.size + support.entries):
+                return False
+            lengths.append(int((factors.counts + missing).max()))
+        self.add(term, lengths, kernels)
+        return True
+
+    def add(self, term: OuterProducts, lengths: Sequence[int], kernels: Kernels) -> None:
+        """Adds a term; `lengths` are those of the longest unions, right and left."""
+        sides = (self.right, term.right, term.right_values), (self.left, term.left, term.left_values)
+        for length, (factors, support, values) in zip(lengths, sides, strict=True):
+            factors.reserve(length, factors.vectors + 1)
+            kernels.insert(factors, support, values)
+        self.terms.append(term)
