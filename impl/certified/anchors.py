@@ -11,7 +11,7 @@ from impl.certified.interface import AnchorKernels
 from impl.kernels import Kernels
 from impl.support import Support, offsets_of
 from impl.work import WorkMeter, tensor_bytes
-from reference.contract.shapes import Float, Int
+from reference.contract.shapes import Bool, Float, Int
 
 # A new sample gets so many times as many rows as it must, at least and at most; in between it is half of what room
 # there is. Later ones come by a radius longer by STRETCH.
@@ -61,6 +61,10 @@ class Anchors:
             self._arrays.grow_slots(slots)
             self._anchored = torch.cat([self._anchored, self._anchored.new_zeros(more)])
             self._spent = torch.cat([self._spent, self._spent.new_zeros(more)])
+
+    def begun(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, " n"]:
+        """Which of these samples have anchors."""
+        return self._anchored[slots]
 
     def forget(self, slots: Int[torch.Tensor, " some"]) -> None:
         """Drops the anchors of these samples."""

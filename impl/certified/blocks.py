@@ -25,6 +25,7 @@ class Blocks:
         dtype: Of the numbers.
 
     Attributes:
+        room: Numbers that there is room for, in all.
         numbers: All blocks, and what others have left behind.
         offset: (slots,) int64, where in `numbers` a block begins.
         lines: (slots,) int64, how many lines there is room for.
@@ -32,8 +33,8 @@ class Blocks:
     """
 
     def __init__(self, room: int, device: torch.device, dtype: torch.dtype):
-        self._room = room // dtype.itemsize
-        self.numbers: Float[torch.Tensor, " room"] = empty_table(1, self._room, device, dtype)[0].zero_()
+        self.room = room // dtype.itemsize
+        self.numbers: Float[torch.Tensor, " room"] = empty_table(1, self.room, device, dtype)[0].zero_()
         self.offset: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
         self.lines: Int[torch.Tensor, " slots"] = self.offset.clone()
         self.stride: Int[torch.Tensor, " slots"] = self.offset.clone()
@@ -47,7 +48,7 @@ class Blocks:
     @property
     def free(self) -> int:
         """How many numbers there is room for."""
-        return self._room - self._end
+        return self.room - self._end
 
     def grow_slots(self, slots: int) -> None:
         """Empty blocks for more samples."""
@@ -85,11 +86,11 @@ class Blocks:
             return
         down = torch.maximum(have_lines, (lines * SPARE_LINES).long())[short]
         across = torch.maximum(have_length, (length * SPARE_LENGTH).long())[short]
-        if self._end + int((down * across).sum()) > self._room:
+        if self._end + int((down * across).sum()) > self.room:
             self._compact()
-        if self._end + int((down * across).sum()) > self._room:  # what does not fit with room to spare may fit without
+        if self._end + int((down * across).sum()) > self.room:  # what does not fit with room to spare may fit without
             down, across = torch.maximum(have_lines, lines)[short], torch.maximum(have_length, length)[short]
-        if self._end + int((down * across).sum()) > self._room:
+        if self._end + int((down * across).sum()) > self.room:
             raise OutOfRoom
         for slot, height, width in zip(slots[short].tolist(), down.tolist(), across.tolist(), strict=True):
             old = self.view(slot)

@@ -78,6 +78,7 @@ class CertifiedLayer:
             OutOfRoom: where there is none for the blocks.
         """
         self._follow_base()
+        self._forecast(slots, support)
         counts, table = LayerCounts(), self.weights.table
         low_rank = self.weights.state.low_rank
         change = self.weights.low_rank_product(support, values, work)
@@ -133,6 +134,14 @@ class CertifiedLayer:
         if state.base is not self._base or state.base.version != self._version:
             self._base, self._version = state.base, state.base.version
             self.anchors.forget_all()
+
+    def _forecast(self, slots: Int[torch.Tensor, " n"], support: Support) -> None:
+        """Spares what new anchors cost where their blocks could not fit: if as many are active here as below."""
+        if self.layer > 1:  # below the first layer there are no active units, but inputs
+            columns = support.counts[~self.anchors.begun(slots)].double()
+            rows = columns * (self.arrays.fan_out / self.arrays.fan_in)
+            if (columns * rows).sum() > self.arrays.blocks.room:
+                raise OutOfRoom
 
     def _rows(
         self,

@@ -10,6 +10,7 @@ Every output element is summed by one thread in a fixed order: results do not de
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numba
@@ -206,10 +207,15 @@ def use_threads(work: int) -> int:
     """Sets as many threads as torch uses, or one for little work, and returns their number."""
     allowed = torch.get_num_threads()
     threads = min(allowed, MOST_THREADS) if work >= LEAST_PARALLEL_WORK else 1
-    numba.set_num_threads(threads)
-    if torch.get_num_threads() != allowed:  # numba starts its threads at the first call, and sets OpenMP's number
-        torch.set_num_threads(allowed)
+    if threads != getattr(_set, "threads", None):  # numba keeps the number thread by thread
+        numba.set_num_threads(threads)
+        _set.threads = threads
+        if torch.get_num_threads() != allowed:  # numba starts its threads at the first call, and sets OpenMP's number
+            torch.set_num_threads(allowed)
     return threads
+
+
+_set = threading.local()
 
 
 # Sums may be reassociated and products contracted: rounding within the derived tolerances. NaN and

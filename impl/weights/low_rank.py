@@ -119,22 +119,22 @@ class LowRank:
     terms: tuple[OuterProducts, ...] = ()
     dense: DenseFactors | None = None
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """A bound on the rank of D: how many outer products it is held as."""
         return self.sparse_rank + (self.dense.rank if self.dense else 0)
 
-    @property
+    @cached_property
     def sparse_rank(self) -> int:
         """The part of `rank` that sparse terms hold."""
         return sum(term.rank for term in self.terms)
 
-    @property
+    @cached_property
     def longest_sum(self) -> int:
         """The most products that an element of D h is a sum of, beside those with entries of h."""
         return self.rank + max((term.longest_right for term in self.terms), default=0)
 
-    @property
+    @cached_property
     def magnitude(self) -> float:
         """A bound on |D|, from its largest factors."""
         factors = [(term.rank, term.right_values, term.left_values) for term in self.terms]

@@ -211,6 +211,19 @@ def test_blocks_that_do_not_fit_give_way_to_the_gather_pass():
     np.testing.assert_allclose(ours.forward(problem.X), other.forward(problem.X), atol=1e-4)
 
 
+def test_blocks_that_could_not_fit_are_not_tried(monkeypatch):
+    """With a third of all units active, a new sample is not worth the products that an anchor takes."""
+    problem, network, _ = digits(400, samples=16)
+    network = replace(network, activation=Activation("shifted_relu", 0.5))
+    ours = impl.factory(network, forward="certified", certificate_memory=400_000)
+    begun = []
+    begin = Anchors.begin
+    monkeypatch.setattr(Anchors, "begin", lambda self, *rest: begun.append(self._layer) or begin(self, *rest))
+    report = ours.step(problem.X, problem.y)
+    assert 2 not in begun
+    assert any("layer 2: gather pass, as blocks do not fit" in note for note in report.notes)
+
+
 def test_blocks_keep_what_they_hold_when_they_move():
     blocks = Blocks(4 * 4000, CPU, torch.float32)
     blocks.grow_slots(3)
@@ -252,7 +265,7 @@ def test_narrow_networks_take_the_gather_pass_and_say_so():
     problem, network, _ = digits(128)
     ours = impl.factory(network, forward="auto")
     report = ours.step(problem.X, problem.y)
-    assert report.notes == ("gather pass, as no layer has 2048 units",) and report.anchors == 0
+    assert report.notes == ("gather pass, as no layer has 5120 units",) and report.anchors == 0
     assert report.certificates == ()
 
 
