@@ -475,34 +475,34 @@ def apply_transpose(views, slots, offsets, places, column_offsets, column_units,
     numbers, block_offset, stride, row_place = views.numbers, views.offset, views.stride, views.row_place
     for i in numba.prange(slots.size):
         slot = slots[i]
-        begin, length, count = block_offset[slot], stride[slot], 0
+        begin, length = block_offset[slot], stride[slot]
         low, high = column_offsets[i], column_offsets[i + 1]
+        above = np.empty(high - low, np.uint32)  # by unit: sums do not depend on how rows have come to be ordered
         for entry in range(low, high):
-            count = max(count, row_place[slot, column_units[entry]] + 1)
-        given = np.zeros(count, values.dtype)  # active rows are among the first: read in one piece, they come faster
+            above[entry - low] = row_place[slot, column_units[entry]]
         for output in range(values.shape[0]):
-            for entry in range(low, high):
-                given[row_place[slot, column_units[entry]]] = values[output, entry]
+            given = values[output, low:high]
             entry, end = offsets[i], offsets[i + 1]
             while entry + 4 <= end:
                 a, b = begin + places[entry] * length, begin + places[entry + 1] * length
                 c, d = begin + places[entry + 2] * length, begin + places[entry + 3] * length
-                p, q = numbers[a : a + count], numbers[b : b + count]
-                r, s = numbers[c : c + count], numbers[d : d + count]
+                p, q = numbers[a : a + length], numbers[b : b + length]
+                r, s = numbers[c : c + length], numbers[d : d + length]
                 sum_p, sum_q = values.dtype.type(0), values.dtype.type(0)
                 sum_r, sum_s = values.dtype.type(0), values.dtype.type(0)
-                for e in range(count):
-                    sum_p += p[e] * given[e]
-                    sum_q += q[e] * given[e]
-                    sum_r += r[e] * given[e]
-                    sum_s += s[e] * given[e]
+                for e in range(above.size):
+                    row, factor = above[e], given[e]
+                    sum_p += p[row] * factor
+                    sum_q += q[row] * factor
+                    sum_r += r[row] * factor
+                    sum_s += s[row] * factor
                 out[output, entry], out[output, entry + 1] = sum_p, sum_q
                 out[output, entry + 2], out[output, entry + 3] = sum_r, sum_s
                 entry += 4
             while entry < end:
                 a = begin + places[entry] * length
-                p, sum_p = numbers[a : a + count], values.dtype.type(0)
-                for e in range(count):
-                    sum_p += p[e] * given[e]
+                p, sum_p = numbers[a : a + length], values.dtype.type(0)
+                for e in range(above.size):
+                    sum_p += p[above[e]] * given[e]
                 out[output, entry] = sum_p
                 entry += 1
