@@ -84,6 +84,10 @@ class AnchorArrays:
         self.blocks = Blocks(room, device, dtype)
         self.kept: Any = None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: what kernels keep is memory of these arrays, not of the copy's."""
+        return {**self.__dict__, "kept": None}
+
     @property
     def slots(self) -> int:
         """How many samples there is room for."""

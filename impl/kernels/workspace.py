@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import threading
+
 import torch
 
 from reference.contract.shapes import Float
 
 
-class Workspace:
-    """Zeroed tables by name. One of a name is valid until the next of that name is asked for."""
+class Workspace(threading.local):
+    """Zeroed tables by name. One of a name is valid until the next of that name is asked for, in the same thread.
+
+    Forks of a network share their kernels, and may be evaluated side by side.
+    """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, torch.dtype, torch.device], torch.Tensor] = {}
+
+    def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
+        """A copy begins with nothing."""
+        return Workspace, ()
 
     def zeros(
         self, name: str, rows: int, columns: int, dtype: torch.dtype, device: torch.device

@@ -1,5 +1,6 @@
 """Certified forward passes: nothing that fires is passed over, and what is computed is what a gather pass computes."""
 
+from copy import deepcopy
 from dataclasses import replace
 
 import numpy as np
@@ -278,6 +279,15 @@ def test_between_anchors_a_wide_layer_takes_a_fraction_of_the_work():
     assert report.anchors == 0
     certified, gathered = (r.work["forward"].layers[2].multiply_adds for r in (report, rival))
     assert certified < gathered / 3
+
+
+def test_a_copy_goes_on_as_the_original_does():
+    problem, _, ours = digits(256, self_check=True)
+    ours.step(problem.X, problem.y)
+    twin = deepcopy(ours)
+    for network in (ours, twin, ours, twin):
+        network.step(problem.X, problem.y, learning_rate=0.3)
+    assert np.array_equal(ours.forward(problem.X), twin.forward(problem.X))
 
 
 def test_a_fork_goes_on_with_certificates_of_its_own():
