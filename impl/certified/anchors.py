@@ -79,6 +79,7 @@ class Anchors:
 
     def begin(
         self,
+        new: Int[torch.Tensor, " some"],
         slots: Int[torch.Tensor, " n"],
         support: Support,
         values: Float[torch.Tensor, " entries"],
@@ -86,10 +87,7 @@ class Anchors:
         counts: LayerCounts,
         work: WorkMeter,
     ) -> None:
-        """A first reference and ρ, by one pass over their columns, for samples that have none; and no rows yet."""
-        new = (~self._anchored[slots]).nonzero()[:, 0]
-        if not new.numel():
-            return
+        """A first reference and ρ, by one pass over their columns, for `new` samples of the batch; and no rows yet."""
         arrays = self._arrays
         some, entries = support.only(new)
         anchored, inputs = slots[new], values[entries]

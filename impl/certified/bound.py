@@ -32,6 +32,7 @@ with coefficients and a radius of its own, and the better of the two counts.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import torch
 
@@ -39,6 +40,16 @@ from reference.contract.shapes import Float, Int
 
 # Operations beside the sums, rounded up to a round number.
 BESIDE = 16
+
+
+class Combination(NamedTuple):
+    """What of the bounds is of the samples: see Bounds."""
+
+    coefficients: Float[torch.Tensor, "n references"]
+    radius: Float[torch.Tensor, " n"]
+    row_coefficients: Float[torch.Tensor, "n references_and_one"]
+    row_radius: Float[torch.Tensor, " n"]
+    looseness: Float[torch.Tensor, " n"]
 
 
 @dataclass(frozen=True, eq=False)

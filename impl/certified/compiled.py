@@ -11,7 +11,8 @@ import torch
 
 from impl.certified import loops
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Bounds
+from impl.certified.bound import Bounds, Combination
+from impl.certified.interface import Activation
 from impl.kernels.compiled import CACHE_LINE, unsigned, use_threads
 from impl.support import Support, offsets_of
 from impl.weights.low_rank import OuterProducts
@@ -55,20 +56,17 @@ class CompiledAnchorKernels:
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        ridge: float,
-    ) -> tuple[
-        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
-    ]:
+        terms: int,
+    ) -> Combination:
         """See AnchorKernels."""
-        count = arrays.references.shape[1]
-        coefficients = values.new_empty(support.samples, count - 1)
-        row_coefficients = values.new_empty(support.samples, count)
-        sizes = values.new_empty(support.samples, 5, dtype=torch.float64)
+        samples, count = support.samples, arrays.references.shape[1]
+        coefficients, row_coefficients = values.new_empty(samples, count - 1), values.new_empty(samples, count)
+        radius, row_radius, looseness = (values.new_empty(samples) for _ in range(3))
+        combination = Combination(coefficients, radius, row_coefficients, row_radius, looseness)
         use_threads(count**2 * support.entries)
         batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
-        results = coefficients.numpy(), row_coefficients.numpy(), sizes.numpy()
-        loops.combine(_views(arrays), *batch, ridge, *results)
-        return coefficients, row_coefficients, sizes
+        loops.combine(_views(arrays), *batch, terms, *(part.numpy() for part in combination))
+        return combination
 
     def append_columns(
         self,
@@ -152,52 +150,29 @@ class CompiledAnchorKernels:
         batch = slots.numpy(), first.numpy()
         loops.fill(_views(arrays), *batch, *grouped, unsigned(columns.sample_of_entry), table.numpy(), lines)
 
-    def evaluate(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
-    ) -> Float[torch.Tensor, "n row_room"]:
-        """See AnchorKernels."""
-        products = values.new_empty(slots.numel(), arrays.rows.shape[1])
-        use_threads(support.entries * arrays.rows.shape[1])
-        batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
-        loops.evaluate(_views(arrays), *batch, products.numpy())
-        return products
-
-    def select(
-        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
-    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
-        """See AnchorKernels."""
-        z, counts = torch.empty_like(products), torch.empty_like(bounds.slots)
-        limit = z.numpy().dtype.type(threshold)
-        use_threads(products.numel())
-        loops.correct(_views(arrays), _bound_views(bounds), products.numpy(), limit, z.numpy(), counts.numpy())
-        offsets = offsets_of(counts)
-        entries = int(offsets[-1])
-        samples, units, values = offsets.new_empty(entries), offsets.new_empty(entries), z.new_empty(entries)
-        lists = offsets.numpy(), samples.numpy(), units.numpy(), values.numpy()
-        loops.list_active(_views(arrays), bounds.slots.numpy(), z.numpy(), limit, *lists)
-        return z, Support(offsets, samples, units, arrays.fan_out), values
-
-    def renew(
+    def activate(
         self,
         arrays: AnchorArrays,
         bounds: Bounds,
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        products: Float[torch.Tensor, "n row_room"],
-        z: Float[torch.Tensor, "n row_room"],
-    ) -> Bool[torch.Tensor, " n"]:
+        threshold: float,
+    ) -> Activation:
         """See AnchorKernels."""
-        renewed = torch.empty_like(bounds.slots, dtype=torch.bool)
-        use_threads(support.entries * arrays.rows.shape[1])
+        products = values.new_empty(support.samples, arrays.rows.shape[1])
+        z, counts = torch.empty_like(products), bounds.slots.new_empty(support.samples, 4)
+        limit = z.numpy().dtype.type(threshold)
+        use_threads(support.entries * products.shape[1])
         batch = support.offsets.numpy(), values.numpy(), unsigned(places)
-        loops.renew(_views(arrays), _bound_views(bounds), *batch, products.numpy(), z.numpy(), renewed.numpy())
-        return renewed
+        computed = products.numpy(), limit, z.numpy(), counts.numpy()
+        loops.evaluate(_views(arrays), _bound_views(bounds), *batch, *computed)
+        offsets = offsets_of(counts[:, 0])
+        entries = int(offsets[-1])
+        samples, units, active = offsets.new_empty(entries), offsets.new_empty(entries), z.new_empty(entries)
+        lists = offsets.numpy(), samples.numpy(), units.numpy(), active.numpy()
+        loops.settle(_views(arrays), _bound_views(bounds), *batch, *computed, *lists)
+        return Activation(Support(offsets, samples, units, arrays.fan_out), active, *counts[:, 1:].sum(dim=0).tolist())
 
     def apply_transpose(
         self,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Bounds
+from impl.certified.bound import Bounds, Combination
 from impl.support import Support
 from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
@@ -15,6 +15,24 @@ from reference.contract.shapes import Bool, Float, Int
 # A sample's rows are all computed, and put in a new order, when so many times as many were computed in vain. Copying
 # them takes about twice as long as computing them.
 RENEWAL = 2
+
+
+class Activation(NamedTuple):
+    """The active units, and what it took to find them.
+
+    Attributes:
+        support: Active units.
+        values: Their preactivations.
+        rows: How many rows were computed, over all samples.
+        multiply_adds: For them.
+        moved: Numbers of blocks that were put in a new order.
+    """
+
+    support: Support
+    values: Float[torch.Tensor, " active_entries"]
+    rows: int
+    multiply_adds: int
+    moved: int
 
 
 class AnchorKernels(Protocol):
@@ -40,14 +58,9 @@ class AnchorKernels(Protocol):
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        ridge: float,
-    ) -> tuple[
-        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
-    ]:
-        """Coefficients a_q without the row reference and with it, and in float64 the sizes that bounds are made of.
-
-        They are ‖h‖², then Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖² for either; the ridge is γ² (bound.py).
-        """
+        terms: int,
+    ) -> Combination:
+        """Combines references to what is nearest to the inputs; a sum has a sample's columns and `terms` more terms."""
 
     def append_columns(
         self,
@@ -107,37 +120,20 @@ class AnchorKernels(Protocol):
     ) -> None:
         """Copies (W⁰)ᵀ on columns × rows to the blocks, from row `first` on; `columns` are those of the arrays."""
 
-    def evaluate(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
-    ) -> Float[torch.Tensor, "n row_room"]:
-        """W⁰ h on the live rows, in their order; beyond, the numbers mean nothing."""
-
-    def select(
-        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
-    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
-        """Preactivations z of the live rows; those that are greater than the threshold, strictly, by unit.
-
-        Live rows that are not active are added to `excess`.
-        """
-
-    def renew(
+    def activate(
         self,
         arrays: AnchorArrays,
         bounds: Bounds,
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        products: Float[torch.Tensor, "n row_room"],
-        z: Float[torch.Tensor, "n row_room"],
-    ) -> Bool[torch.Tensor, " n"]:
-        """Makes row references of inputs where all rows were computed, and that was due (RENEWAL); says where.
+        threshold: float,
+    ) -> Activation:
+        """Computes the live rows, and says which of them are active: greater than the threshold, strictly.
 
-        The rows of such a sample are ordered by how soon they may be active, from now on.
+        Live rows that are not active are added to `excess`. Where all rows were computed, that was due (RENEWAL) and no
+        number has overflowed, the input becomes the row reference; from then on those rows that are active come first,
+        by unit, and the others after them, by how soon they may be active.
         """
 
     def apply_transpose(

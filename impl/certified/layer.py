@@ -10,7 +10,7 @@ from impl.activation import LayerActivation
 from impl.certified.anchors import STRETCH, Anchors, LayerCounts
 from impl.certified.arrays import AnchorArrays
 from impl.certified.blocks import OutOfRoom
-from impl.certified.bound import Bounds, gamma, limit_of, rounded_up
+from impl.certified.bound import Bounds, gamma, limit_of
 from impl.certified.interface import AnchorKernels
 from impl.certified.row_magnitudes import RowMagnitudes
 from impl.forward import check_finite
@@ -78,21 +78,24 @@ class CertifiedLayer:
             OutOfRoom: where there is none for the blocks.
         """
         self._follow_base()
-        self._forecast(slots, support)
         counts, table = LayerCounts(), self.weights.table
         low_rank = self.weights.state.low_rank
         change = self.weights.low_rank_product(support, values, work)
-        self.anchors.begin(slots, support, values, table, counts, work)
+        new = (~self.anchors.begun(slots)).nonzero()[:, 0]
+        if new.numel():
+            self._forecast(support.counts[new])
+            self.anchors.begin(new, slots, support, values, table, counts, work)
         places = self.anchors.cover(slots, support, table, counts, work)
         bounds = self._rows(slots, support, values, places, change, low_rank, counts, work)
 
-        products = self._anchor_kernels.evaluate(self.arrays, slots, support, values, places)
-        z, above, active = self._anchor_kernels.select(self.arrays, bounds, products, self.activation.threshold)
-        check_finite(active, f"preactivations in layer {self.layer}")
-        computed = self.arrays.live_count[slots]
-        renewed = self._anchor_kernels.renew(self.arrays, bounds, support, values, places, products, z)
-        self._count(support, computed, renewed, change, counts, work)
-        return LayerPass(self, slots, places, above, active, counts)
+        batch = support, values, places
+        found = self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold)
+        check_finite(found.values, f"preactivations in layer {self.layer}")
+        counts.work += found.multiply_adds + found.moved
+        counts.candidates, counts.certified = found.rows, change.numel() - found.rows
+        numbers = found.multiply_adds + found.moved + 3 * found.rows + support.entries
+        work.count(self.layer, found.multiply_adds, values.element_size() * numbers)
+        return LayerPass(self, slots, places, found.support, found.values, counts)
 
     def apply_transpose(
         self,
@@ -135,11 +138,10 @@ class CertifiedLayer:
             self._base, self._version = state.base, state.base.version
             self.anchors.forget_all()
 
-    def _forecast(self, slots: Int[torch.Tensor, " n"], support: Support) -> None:
+    def _forecast(self, columns: Int[torch.Tensor, " new"]) -> None:
         """Spares what new anchors cost where their blocks could not fit: if as many are active here as below."""
         if self.layer > 1:  # below the first layer there are no active units, but inputs
-            columns = support.counts[~self.anchors.begun(slots)].double()
-            rows = columns * (self.arrays.fan_out / self.arrays.fan_in)
+            rows = columns.double() * (self.arrays.fan_out / self.arrays.fan_in)
             if (columns * rows).sum() > self.arrays.blocks.room:
                 raise OutOfRoom
 
@@ -157,6 +159,8 @@ class CertifiedLayer:
         """Sees to it that all units that are not certified are rows: by more rows, or by a reference that is nearer."""
         bounds = self._bounds(slots, support, values, places, change, low_rank, work)
         needed, wanted = self._anchor_kernels.screen(self.arrays, bounds, bounds.radius * STRETCH)
+        if not bool(needed.any()):
+            return bounds
         appends = not self.anchors.reference_pays(slots, needed, wanted)
         if appends:
             try:
@@ -183,48 +187,20 @@ class CertifiedLayer:
         work: WorkMeter,
     ) -> Bounds:
         """What bounds are made of: see bound.py."""
-        terms = int(self.arrays.column_count[slots].max()) + low_rank.longest_sum
-        dtype = values.dtype
-        rounding = gamma(terms, dtype)
         batch = slots, support, values, places
-        coefficients, row_coefficients, sizes = self._anchor_kernels.combine(self.arrays, *batch, rounding**2)
-        norm = sizes[:, 0].sqrt()
-        references, distance = sizes[:, 1::2], sizes[:, 2::2].sqrt()
-        radii = rounded_up(distance + rounding * (norm[:, None] + references + distance), dtype)
-        used = int((coefficients != 0).sum())
-        size = values.element_size()
+        combination = self._anchor_kernels.combine(self.arrays, *batch, low_rank.longest_sum)
+        used = int(combination.coefficients.count_nonzero())
         arrays = (used + 4 * slots.numel()) * self.arrays.fan_out
-        work.count(self.layer, (used + 2 * slots.numel()) * self.arrays.fan_out, size * arrays)
+        work.count(self.layer, (used + 2 * slots.numel()) * self.arrays.fan_out, values.element_size() * arrays)
         return Bounds(
             slots,
             torch.arange(slots.numel(), device=slots.device),
-            coefficients,
-            radii[:, 0].contiguous(),
-            row_coefficients,
-            radii[:, 1].contiguous(),
-            rounded_up(2 * rounding * norm, dtype),
+            *combination,
             change,
             self._magnitudes.of(low_rank, work, self.layer),
             self.bias,
-            limit_of(self.activation.threshold, self._largest_bias, dtype),
+            limit_of(self.activation.threshold, self._largest_bias, values.dtype),
         )
-
-    def _count(
-        self,
-        support: Support,
-        computed: Int[torch.Tensor, " n"],
-        renewed: Bool[torch.Tensor, " n"],
-        change: Float[torch.Tensor, "fan_out n"],
-        counts: LayerCounts,
-        work: WorkMeter,
-    ) -> None:
-        rows = int(computed.sum())
-        products = computed * support.counts
-        all_products, moved = int(products.sum()), 2 * int((products * renewed).sum())
-        counts.work += all_products + moved
-        counts.candidates, counts.certified = rows, change.numel() - rows
-        size = change.element_size()
-        work.count(self.layer, all_products, size * (all_products + moved + 3 * rows + support.entries))
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numba
 import numpy as np
 
+from impl.certified.bound import BESIDE
 from impl.certified.interface import RENEWAL
 from impl.kernels.compiled import BLOCK_ROWS, compile_parallel
 
@@ -119,9 +120,15 @@ def locate(views, slots, offsets, units, places, missing):
 
 
 @compile_parallel
-def combine(views, slots, offsets, values, places, ridge, coefficients, row_coefficients, sizes):
+def combine(
+    views, slots, offsets, values, places, terms, coefficients, radius, row_coefficients, row_radius, looseness
+):
+    limits = np.finfo(values.dtype)
+    up, tiny, roundoff = np.float64(1 + 4 * limits.eps), np.float64(limits.tiny), np.float64(limits.eps / 2)
     for i in numba.prange(slots.size):
         columns = views.column_count[slots[i]]
+        sums = (columns + terms + BESIDE) * roundoff
+        rounding = sums / (1 - sums) if sums < 1 else np.inf
         known = views.references[slots[i], :, :columns].astype(np.float64)
         count = known.shape[0]
         inputs = np.zeros(columns)
@@ -138,19 +145,22 @@ def combine(views, slots, offsets, values, places, ridge, coefficients, row_coef
             for j in range(columns):
                 total += known[q, j] * inputs[j]
             right[q] = total
-        total = 0.0
+        square = 0.0
         for j in range(columns):
-            total += inputs[j] * inputs[j]
-        sizes[i, 0] = total
-        _least_squares(gram, right, ridge, known, inputs, coefficients[i], sizes[i, 1:3])
-        _least_squares(gram, right, ridge, known, inputs, row_coefficients[i], sizes[i, 3:5])
+            square += inputs[j] * inputs[j]
+        norm = np.sqrt(square)
+        looseness[i] = 2 * rounding * norm * up + tiny
+        references, distance = _least_squares(gram, right, rounding**2, known, inputs, coefficients[i])
+        radius[i] = (distance + rounding * (norm + references + distance)) * up + tiny
+        references, distance = _least_squares(gram, right, rounding**2, known, inputs, row_coefficients[i])
+        row_radius[i] = (distance + rounding * (norm + references + distance)) * up + tiny
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _least_squares(gram, right, ridge, known, inputs, coefficients, sizes):
+def _least_squares(gram, right, ridge, known, inputs, coefficients):
     """a ← argmin ‖h − Σ_q a_q h^q‖² + ridge Σ_q a_q²‖h^q‖² over the first references, by elimination, as rounded.
 
-    Those that are zero get zero. To sizes goes Σ_q |a_q|‖h^q‖, and ‖h − Σ_q a_q h^q‖².
+    Those that are zero get zero. Returns Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖.
     """
     count = coefficients.size
     system, solution = gram[:count, :count].copy(), right[:count].copy()
@@ -177,11 +187,10 @@ def _least_squares(gram, right, ridge, known, inputs, coefficients, sizes):
         total += abs(rounded) * np.sqrt(gram[q, q])
         for j in range(rest.size):
             rest[j] -= rounded * known[q, j]
-    sizes[0] = total
-    total = 0.0
+    square = 0.0
     for j in range(rest.size):
-        total += rest[j] * rest[j]
-    sizes[1] = total
+        square += rest[j] * rest[j]
+    return total, np.sqrt(square)
 
 
 @compile_parallel
@@ -269,7 +278,9 @@ def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all t
     for i in range(slots.size):
         slot = slots[i]
         due = excess[slot] > RENEWAL * row_count[slot]
-        live_count[slot] = row_count[slot] if due else counts[:, 2, i].max()
+        live_count[slot] = row_count[slot] if due else 0
+        for part in range(parts):
+            live_count[slot] = max(live_count[slot], counts[part, 2, i])
 
 
 @compile_parallel
@@ -378,10 +389,11 @@ def fill(views, slots, first, column_offsets, unit_offsets, entry_by_unit, sampl
 
 
 @compile_parallel
-def evaluate(views, slots, offsets, values, places, products):
+def evaluate(views, bounds, offsets, values, places, products, threshold, z, counts):
     numbers, block_offset, stride, live_count = views.numbers, views.offset, views.stride, views.live_count
+    rows, slots, samples, change, bias = views.rows, bounds.slots, bounds.samples, bounds.change, bounds.bias
     for i in numba.prange(slots.size):
-        slot = slots[i]
+        slot, column = slots[i], samples[i]
         begin, length, count = block_offset[slot], stride[slot], live_count[slot]
         total = products[i, :count]
         total[:] = 0
@@ -400,74 +412,90 @@ def evaluate(views, slots, offsets, values, places, products):
             for j in range(count):
                 total[j] += vp * p[j]
             entry += 1
-
-
-@compile_parallel
-def correct(views, bounds, products, threshold, z, counts):
-    rows, live_count, excess = views.rows, views.live_count, views.excess
-    slots, samples, change, bias = bounds.slots, bounds.samples, bounds.change, bounds.bias
-    for i in numba.prange(counts.size):
-        slot, column, active = slots[i], samples[i], 0
-        live = live_count[slot]
-        for place in range(live):
+        active = 0
+        for place in range(count):
             unit = rows[slot, place]
-            corrected = products[i, place] - (change[unit, column] - bias[unit])
+            corrected = total[place] - (change[unit, column] - bias[unit])
             z[i, place] = corrected
             active += corrected > threshold
-        counts[i] = active
-        excess[slot] += live - active
+        counts[i, 0], counts[i, 1], counts[i, 2], counts[i, 3] = active, count, count * (end - offsets[i]), 0
 
 
 @compile_parallel
-def list_active(views, slots, z, threshold, offsets, samples, units, values):
+def settle(
+    views,
+    bounds,
+    offsets,
+    values,
+    places,
+    products,
+    threshold,
+    z,
+    counts,
+    active_offsets,
+    active_samples,
+    active_units,
+    active,
+):
     rows, row_order, row_count, live_count = views.rows, views.row_order, views.row_count, views.live_count
-    for i in numba.prange(slots.size):
-        slot, entry = slots[i], offsets[i]
-        live = live_count[slot]
+    excess = views.excess
+    for i in numba.prange(counts.shape[0]):
+        slot, entry = bounds.slots[i], active_offsets[i]
+        live, finite = live_count[slot], True
         for j in range(row_count[slot]):
             place = row_order[slot, j]
-            if place < live and z[i, place] > threshold:
-                samples[entry] = i
-                units[entry] = rows[slot, place]
-                values[entry] = z[i, place]
-                entry += 1
+            if place < live:
+                finite &= np.isfinite(z[i, place])
+                if z[i, place] > threshold:
+                    active_samples[entry] = i
+                    active_units[entry] = rows[slot, place]
+                    active[entry] = z[i, place]
+                    entry += 1
+        excess[slot] += live - counts[i, 0]
+        if finite and live == row_count[slot] and excess[slot] > RENEWAL * live:
+            excess[slot] = 0
+            _renew(views, bounds, i, offsets, values, places, products, threshold, z)
+            counts[i, 3] = 2 * live * (offsets[i + 1] - offsets[i])
 
 
-@compile_parallel
-def renew(views, bounds, offsets, values, places, products, z, renewed):
-    excess, known_count, row_products, row_place = views.excess, views.known_count, views.row_products, views.row_place
-    for i in numba.prange(renewed.size):
-        slot = bounds.slots[i]
-        count = views.row_count[slot]
-        renewed[i] = views.live_count[slot] == count and excess[slot] > RENEWAL * count
-        if not renewed[i]:
-            continue
-        excess[slot] = 0
-        known_count[slot] = count
-        reference = views.references[slot, views.references.shape[1] - 1]
-        reference[:] = 0
-        for entry in range(offsets[i], offsets[i + 1]):
-            reference[places[entry]] = values[entry]
-        rows, order = views.rows[slot, :count], views.row_order[slot, :count]
-        reached = np.empty(count, z.dtype)
+@numba.njit(cache=True, nogil=True)
+def _renew(views, bounds, i, offsets, values, places, products, threshold, z):
+    slot = bounds.slots[i]
+    count = views.row_count[slot]
+    views.known_count[slot] = count
+    reference = views.references[slot, views.references.shape[1] - 1]
+    reference[:] = 0
+    for entry in range(offsets[i], offsets[i + 1]):
+        reference[places[entry]] = values[entry]
+    rows, order = views.rows[slot, :count], views.row_order[slot, :count]
+    reached, old, active = np.empty(count, z.dtype), np.empty(count, np.uint32), 0  # old: by place, which it was
+    for e in range(count):
+        place = order[e]
+        rho = views.norms[slot, rows[place]]
+        reached[place] = (bounds.limit - z[i, place]) / rho if rho > 0 else bounds.limit - z[i, place]
+        if z[i, place] > threshold:
+            reached[place] = -np.inf
+            old[active] = place
+            active += 1
+    old[active:] = np.argsort(reached)[active:]
+    units = rows.copy()
+    for place in range(count):
+        unit = units[old[place]]
+        rows[place] = unit
+        views.row_products[slot, place] = products[i, old[place]]
+        views.row_place[slot, unit] = place
+    for e in range(count):
+        order[e] = views.row_place[slot, units[order[e]]]
+    for column in range(views.column_count[slot]):
+        begin = views.offset[slot] + column * views.stride[slot]
+        line = views.numbers[begin : begin + count]
+        source = line.copy()
         for place in range(count):
-            rho = views.norms[slot, rows[place]]
-            reached[place] = (bounds.limit - z[i, place]) / rho if rho > 0 else bounds.limit - z[i, place]
-        old = np.argsort(reached).astype(np.uint32)  # by place, which it was
-        units = rows.copy()
-        for place in range(count):
-            unit = units[old[place]]
-            rows[place] = unit
-            row_products[slot, place] = products[i, old[place]]
-            row_place[slot, unit] = place
-        for e in range(count):
-            order[e] = row_place[slot, units[order[e]]]
-        for column in range(views.column_count[slot]):
-            begin = views.offset[slot] + column * views.stride[slot]
-            line = views.numbers[begin : begin + count]
-            source = line.copy()
-            for place in range(count):
-                line[place] = source[old[place]]
+            line[place] = source[old[place]]
+
+
+# A line is copied run by run where runs are so long on average, else number by number.
+LEAST_RUN = 4
 
 
 @compile_parallel
@@ -477,32 +505,30 @@ def apply_transpose(views, slots, offsets, places, column_offsets, column_units,
         slot = slots[i]
         begin, length = block_offset[slot], stride[slot]
         low, high = column_offsets[i], column_offsets[i + 1]
-        above = np.empty(high - low, np.uint32)  # by unit: sums do not depend on how rows have come to be ordered
+        # Brought into the order of units first: sums do not depend on how rows have come to be ordered.
+        above, first, runs = np.empty(high - low, np.uint32), np.empty(high - low, np.uint32), 0
         for entry in range(low, high):
-            above[entry - low] = row_place[slot, column_units[entry]]
-        for output in range(values.shape[0]):
-            given = values[output, low:high]
-            entry, end = offsets[i], offsets[i + 1]
-            while entry + 4 <= end:
-                a, b = begin + places[entry] * length, begin + places[entry + 1] * length
-                c, d = begin + places[entry + 2] * length, begin + places[entry + 3] * length
-                p, q = numbers[a : a + length], numbers[b : b + length]
-                r, s = numbers[c : c + length], numbers[d : d + length]
-                sum_p, sum_q = values.dtype.type(0), values.dtype.type(0)
-                sum_r, sum_s = values.dtype.type(0), values.dtype.type(0)
+            place = row_place[slot, column_units[entry]]
+            above[entry - low] = place
+            if entry == low or place != above[entry - low - 1] + 1:
+                first[runs] = entry - low
+                runs += 1
+        ordered = np.empty(high - low, values.dtype)
+        for entry in range(offsets[i], offsets[i + 1]):
+            a = begin + places[entry] * length
+            line = numbers[a : a + length]
+            if runs * LEAST_RUN > above.size:
                 for e in range(above.size):
-                    row, factor = above[e], given[e]
-                    sum_p += p[row] * factor
-                    sum_q += q[row] * factor
-                    sum_r += r[row] * factor
-                    sum_s += s[row] * factor
-                out[output, entry], out[output, entry + 1] = sum_p, sum_q
-                out[output, entry + 2], out[output, entry + 3] = sum_r, sum_s
-                entry += 4
-            while entry < end:
-                a = begin + places[entry] * length
-                p, sum_p = numbers[a : a + length], values.dtype.type(0)
-                for e in range(above.size):
-                    sum_p += p[above[e]] * given[e]
-                out[output, entry] = sum_p
-                entry += 1
+                    ordered[e] = line[above[e]]
+            else:
+                for run in range(runs):
+                    e = first[run]
+                    end = first[run + 1] if run + 1 < runs else above.size
+                    part, source = ordered[e:end], line[above[e] : above[e] + (end - e)]
+                    for j in range(part.size):
+                        part[j] = source[j]
+            for output in range(values.shape[0]):
+                given, total = values[output, low:high], values.dtype.type(0)
+                for e in range(ordered.size):
+                    total += ordered[e] * given[e]
+                out[output, entry] = total

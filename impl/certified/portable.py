@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Bounds
-from impl.certified.interface import RENEWAL
+from impl.certified.bound import Bounds, Combination, gamma, rounded_up
+from impl.certified.interface import RENEWAL, Activation
 from impl.support import Support
 from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
@@ -78,17 +78,20 @@ class TorchAnchorKernels:
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        ridge: float,
-    ) -> tuple[
-        Float[torch.Tensor, "n references"], Float[torch.Tensor, "n references_and_one"], Float[torch.Tensor, "n 5"]
-    ]:
+        terms: int,
+    ) -> Combination:
         """See AnchorKernels."""
+        dtype, most = values.dtype, int(arrays.column_count[slots].max())
+        rounding = gamma(most + terms, dtype)
         known = arrays.references[slots].double()
         inputs = known.new_zeros(slots.numel(), known.shape[2])
         inputs[support.sample_of_entry.long(), places.long()] = values.double()
-        coefficients, sizes = _least_squares(known[:, :-1], inputs, ridge, values.dtype)
-        row_coefficients, row_sizes = _least_squares(known, inputs, ridge, values.dtype)
-        return coefficients, row_coefficients, torch.cat([inputs.square().sum(dim=1)[:, None], sizes, row_sizes], dim=1)
+        norm = torch.linalg.vector_norm(inputs, dim=1)
+        coefficients, references, distance = _least_squares(known[:, :-1], inputs, rounding**2, dtype)
+        radius = rounded_up(distance + rounding * (norm + references + distance), dtype)
+        row_coefficients, references, distance = _least_squares(known, inputs, rounding**2, dtype)
+        row_radius = rounded_up(distance + rounding * (norm + references + distance), dtype)
+        return Combination(coefficients, radius, row_coefficients, row_radius, rounded_up(2 * rounding * norm, dtype))
 
     def screen(
         self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
@@ -178,68 +181,43 @@ class TorchAnchorKernels:
             lines = columns.units[entries].long()
             arrays.blocks.view(slot)[: lines.numel(), begin : begin + rows.numel()] = table[lines[:, None], rows]
 
-    def evaluate(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
-    ) -> Float[torch.Tensor, "n row_room"]:
-        """See AnchorKernels."""
-        products = values.new_zeros(slots.numel(), arrays.rows.shape[1])
-        for sample, entries in _samples(support):
-            slot = int(slots[sample])
-            live = int(arrays.live_count[slot])
-            if live:  # without rows there is no block either
-                products[sample, :live] = values[entries] @ arrays.blocks.view(slot)[places[entries].long(), :live]
-        return products
-
-    def select(
-        self, arrays: AnchorArrays, bounds: Bounds, products: Float[torch.Tensor, "n row_room"], threshold: float
-    ) -> tuple[Float[torch.Tensor, "n row_room"], Support, Float[torch.Tensor, " entries"]]:
-        """See AnchorKernels."""
-        slots = bounds.slots
-        live = torch.arange(products.shape[1], device=products.device) < arrays.live_count[slots][:, None]
-        units = torch.where(live, arrays.rows[slots], 0).long()
-        z = products - (bounds.change[units, bounds.samples[:, None]] - bounds.bias[units])
-        above = live & (z > threshold)
-        arrays.excess[slots] += (live & ~above).sum(dim=1)
-        sample, place = above.nonzero(as_tuple=True)
-        positions, order = (sample * arrays.fan_out + units[sample, place]).sort()
-        return z, Support.of_positions(positions, slots.numel(), arrays.fan_out), z[sample, place][order]
-
-    def renew(
+    def activate(
         self,
         arrays: AnchorArrays,
         bounds: Bounds,
         support: Support,
         values: Float[torch.Tensor, " entries"],
         places: Int[torch.Tensor, " entries"],
-        products: Float[torch.Tensor, "n row_room"],
-        z: Float[torch.Tensor, "n row_room"],
-    ) -> Bool[torch.Tensor, " n"]:
+        threshold: float,
+    ) -> Activation:
         """See AnchorKernels."""
-        slots, count = bounds.slots, arrays.row_count[bounds.slots]
-        renewed = (arrays.live_count[slots] == count) & (arrays.excess[slots] > RENEWAL * count)
+        slots, count = bounds.slots, arrays.live_count[bounds.slots]
+        products = values.new_zeros(slots.numel(), arrays.rows.shape[1])
         for sample, entries in _samples(support):
-            if not renewed[sample]:
-                continue
-            slot, rows = int(slots[sample]), int(count[sample])
-            arrays.excess[slot], arrays.known_count[slot] = 0, rows
-            arrays.references[slot, -1] = 0.0
-            arrays.references[slot, -1, places[entries].long()] = values[entries]
-            exact = z.new_zeros(arrays.fan_out)
-            units = arrays.rows[slot, :rows].long()
-            exact[units] = z[sample, :rows]
-            old = _reached(arrays, bounds, slot, exact, units).argsort()
-            arrays.rows[slot, :rows] = arrays.rows[slot, old]
-            arrays.row_products[slot, :rows] = products[sample, old]
-            arrays.row_place[slot, units[old]] = torch.arange(rows, device=old.device, dtype=torch.int32)
-            arrays.row_order[slot, :rows] = arrays.rows[slot, :rows].argsort().to(torch.int32)
-            block = arrays.blocks.view(slot)
-            block[:, :rows] = block[:, old]
-        return renewed
+            slot, computed = int(slots[sample]), int(count[sample])
+            if computed:  # without rows there is no block either
+                lines = arrays.blocks.view(slot)[places[entries].long(), :computed]
+                products[sample, :computed] = values[entries] @ lines
+        live = torch.arange(products.shape[1], device=products.device) < count[:, None]
+        units = torch.where(live, arrays.rows[slots], 0).long()
+        z = products - (bounds.change[units, bounds.samples[:, None]] - bounds.bias[units])
+        above = live & (z > threshold)
+        arrays.excess[slots] += (live & ~above).sum(dim=1)
+        at, place = above.nonzero(as_tuple=True)
+        positions, order = (at * arrays.fan_out + units[at, place]).sort()
+        found = Support.of_positions(positions, slots.numel(), arrays.fan_out)
+        active = z[at, place][order]
+
+        due = (count == arrays.row_count[slots]) & (arrays.excess[slots] > RENEWAL * count)
+        renewed = due & torch.where(live, z, 0.0).isfinite().all(dim=1)
+        for sample, entries in _samples(support):
+            if renewed[sample]:
+                arrays.references[slots[sample], -1] = 0.0
+                arrays.references[slots[sample], -1, places[entries].long()] = values[entries]
+                _reorder(arrays, bounds, sample, products[sample], z[sample], above[sample])
+        multiply_adds = count * support.counts
+        moved = 2 * int((multiply_adds * renewed).sum())
+        return Activation(found, active, int(count.sum()), int(multiply_adds.sum()), moved)
 
     def apply_transpose(
         self,
@@ -267,8 +245,8 @@ def _least_squares(
     inputs: Float[torch.Tensor, "n columns"],
     ridge: float,
     dtype: torch.dtype,
-) -> tuple[Float[torch.Tensor, "n q"], Float[torch.Tensor, "n 2"]]:
-    """Coefficients, and Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖² for them as rounded."""
+) -> tuple[Float[torch.Tensor, "n q"], Float[torch.Tensor, " n"], Float[torch.Tensor, " n"]]:
+    """Coefficients, and Σ_q |a_q|‖h^q‖ and ‖h − Σ_q a_q h^q‖ for them as rounded."""
     gram = known @ known.transpose(1, 2)
     squares = gram.diagonal(dim1=1, dim2=2)
     system = gram + torch.diag_embed(torch.where(squares > 0, ridge * squares, 1.0))
@@ -276,7 +254,33 @@ def _least_squares(
     coefficients = torch.linalg.lstsq(system, right[:, :, None]).solution[:, :, 0].to(dtype)
     rest = inputs - (coefficients.double()[:, None] @ known)[:, 0]
     references = (coefficients.double().abs() * squares.sqrt()).sum(dim=1)
-    return coefficients, torch.stack([references, rest.square().sum(dim=1)], dim=1)
+    return coefficients, references, torch.linalg.vector_norm(rest, dim=1)
+
+
+def _reorder(
+    arrays: AnchorArrays,
+    bounds: Bounds,
+    sample: int,
+    products: Float[torch.Tensor, " row_room"],
+    z: Float[torch.Tensor, " row_room"],
+    active: Bool[torch.Tensor, " row_room"],
+) -> None:
+    """Active rows first, by unit, and then the others, by how soon they may be active."""
+    slot = int(bounds.slots[sample])
+    rows = int(arrays.row_count[slot])
+    arrays.excess[slot], arrays.known_count[slot] = 0, rows
+    units = arrays.rows[slot, :rows].long()
+    exact = z.new_zeros(arrays.fan_out)
+    exact[units] = z[:rows]
+    reached = torch.where(active[:rows], -float("inf"), _reached(arrays, bounds, slot, exact, units))
+    by_unit = units.argsort()
+    old = by_unit[reached[by_unit].argsort(stable=True)]
+    arrays.rows[slot, :rows] = arrays.rows[slot, old]
+    arrays.row_products[slot, :rows] = products[old]
+    arrays.row_place[slot, units[old]] = torch.arange(rows, device=old.device, dtype=torch.int32)
+    arrays.row_order[slot, :rows] = arrays.rows[slot, :rows].argsort().to(torch.int32)
+    block = arrays.blocks.view(slot)
+    block[:, :rows] = block[:, old]
 
 
 def _beside_products(bounds: Bounds) -> Float[torch.Tensor, "n m"]:

@@ -220,7 +220,19 @@ _set = threading.local()
 
 # Sums may be reassociated and products contracted: rounding within the derived tolerances. NaN and
 # infinities keep their meaning.
-compile_parallel: Any = numba.njit(parallel=True, fastmath={"contract", "reassoc", "nsz"}, cache=True, nogil=True)
+# Only what says prange is parallel: array expressions would else become regions of their own, unseen, at whose end the
+# threads wait for each other, and that is long where others use the machine.
+EXPLICIT: Any = {
+    "prange": True,
+    "comprehension": False,
+    "reduction": False,
+    "inplace_binop": False,
+    "setitem": False,
+    "numpy": False,
+    "stencil": False,
+    "fusion": False,
+}
+compile_parallel: Any = numba.njit(parallel=EXPLICIT, fastmath={"contract", "reassoc", "nsz"}, cache=True, nogil=True)
 
 
 @compile_parallel

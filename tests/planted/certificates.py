@@ -60,16 +60,19 @@ def candidates_only_at_the_anchor(anchors: Module) -> None:
 @plant("impl.certified.compiled", CERTIFIED, killed_by=RUNS)
 def row_products_in_the_old_order(compiled: Module) -> None:
     """Rows are put in a new order, their products with the row reference are not."""
-    correct = compiled.CompiledAnchorKernels.renew
+    correct = compiled.CompiledAnchorKernels.activate
 
-    def renew(
-        self: Any, arrays: Any, bounds: Any, support: Any, values: Any, places: Any, products: Any, z: Any
-    ) -> Any:
-        renewed = correct(self, arrays, bounds, support, values, places, products, z)
-        arrays.row_products[bounds.slots[renewed]] = products[renewed]
-        return renewed
+    def activate(self: Any, arrays: Any, bounds: Any, *more: Any) -> Any:
+        before = arrays.rows[bounds.slots].clone()
+        found = correct(self, arrays, bounds, *more)
+        for slot, rows in zip(bounds.slots.tolist(), before, strict=True):
+            if not torch.equal(rows, arrays.rows[slot]):
+                count = int(arrays.known_count[slot])
+                place = arrays.row_place[slot, rows[:count].long()].long()
+                arrays.row_products[slot, :count] = arrays.row_products[slot, place]
+        return found
 
-    compiled.CompiledAnchorKernels.renew = renew
+    compiled.CompiledAnchorKernels.activate = activate
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
