@@ -51,7 +51,7 @@ class BoundViews(NamedTuple):
 
 
 # Units whose bounds are looked at in one go: what is read of them, over all samples, stays in cache.
-TILE = 512
+TILE = 1024
 
 # A radius is sought until so many units of its target are within it, or for so many halvings.
 NEARLY = 0.97
@@ -236,7 +236,8 @@ def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all t
     for part in numba.prange(parts):
         counts[part] = 0
         beside, bound = np.empty(TILE, change.dtype), np.empty(TILE, change.dtype)
-        doubtful = np.empty(TILE, np.int32)
+        doubtful, doubts = np.empty(TILE, np.int32), np.zeros(TILE, np.uint8)
+        eights = doubts.view(np.uint64)
         for tile in range(tiles * part // parts, tiles * (part + 1) // parts):
             low = tile * TILE
             size = min(width - low, TILE)
@@ -253,9 +254,14 @@ def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all t
                             bound[j] += coefficient * product[j]
                 rho, place = norms[slot, low : low + size], row_place[slot, low : low + size]
                 near, far, some = radius[i], outer[i], 0
-                for j in range(size):  # a list without a branch: which units are on it cannot be foreseen
-                    doubtful[some] = j
-                    some += not bound[j] + rho[j] * far <= limit  # not: what is not a number is not certified
+                for j in range(size):
+                    doubts[j] = not bound[j] + rho[j] * far <= limit  # not: what is not a number is not certified
+                doubts[size:] = 0
+                for eight in range(eights.size):
+                    if eights[eight]:
+                        for j in range(8 * eight, 8 * eight + 8):
+                            doubtful[some] = j
+                            some += doubts[j]
                 needed, wanted, live, known, row_near = 0, 0, counts[part, 2, i], known_count[slot], row_radius[i]
                 for e in range(some):
                     j = doubtful[e]
@@ -494,8 +500,8 @@ def _renew(views, bounds, i, offsets, values, places, products, threshold, z):
             line[place] = source[old[place]]
 
 
-# A line is copied run by run where runs are so long on average, else number by number.
-LEAST_RUN = 4
+# Lines are copied run by run where runs are so long on average, else number by number.
+LEAST_RUN = 16
 
 
 @compile_parallel
@@ -513,22 +519,42 @@ def apply_transpose(views, slots, offsets, places, column_offsets, column_units,
             if entry == low or place != above[entry - low - 1] + 1:
                 first[runs] = entry - low
                 runs += 1
-        ordered = np.empty(high - low, values.dtype)
-        for entry in range(offsets[i], offsets[i + 1]):
+        scattered = runs * LEAST_RUN > above.size
+        p, q = np.empty(high - low, values.dtype), np.empty(high - low, values.dtype)
+        r, s = np.empty(high - low, values.dtype), np.empty(high - low, values.dtype)
+        for entry in range(offsets[i], offsets[i + 1], 4):
+            count = min(4, offsets[i + 1] - entry)
             a = begin + places[entry] * length
-            line = numbers[a : a + length]
-            if runs * LEAST_RUN > above.size:
+            b = begin + places[entry + min(1, count - 1)] * length  # past the last one, some that came before
+            c = begin + places[entry + min(2, count - 1)] * length
+            d = begin + places[entry + count - 1] * length
+            line_a, line_b = numbers[a : a + length], numbers[b : b + length]
+            line_c, line_d = numbers[c : c + length], numbers[d : d + length]
+            if scattered:
                 for e in range(above.size):
-                    ordered[e] = line[above[e]]
+                    row = above[e]
+                    p[e], q[e], r[e], s[e] = line_a[row], line_b[row], line_c[row], line_d[row]
             else:
                 for run in range(runs):
                     e = first[run]
                     end = first[run + 1] if run + 1 < runs else above.size
-                    part, source = ordered[e:end], line[above[e] : above[e] + (end - e)]
-                    for j in range(part.size):
-                        part[j] = source[j]
+                    row = above[e]
+                    for j in range(end - e):
+                        p[e + j], q[e + j], r[e + j], s[e + j] = (
+                            line_a[row + j],
+                            line_b[row + j],
+                            line_c[row + j],
+                            line_d[row + j],
+                        )
             for output in range(values.shape[0]):
-                given, total = values[output, low:high], values.dtype.type(0)
-                for e in range(ordered.size):
-                    total += ordered[e] * given[e]
-                out[output, entry] = total
+                given = values[output, low:high]
+                sum_p, sum_q = values.dtype.type(0), values.dtype.type(0)
+                sum_r, sum_s = values.dtype.type(0), values.dtype.type(0)
+                for e in range(given.size):
+                    sum_p += p[e] * given[e]
+                    sum_q += q[e] * given[e]
+                    sum_r += r[e] * given[e]
+                    sum_s += s[e] * given[e]
+                sums = sum_p, sum_q, sum_r, sum_s
+                for j in range(count):
+                    out[output, entry + j] = sums[j]

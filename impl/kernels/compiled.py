@@ -122,11 +122,16 @@ class CompiledKernels:
         return out
 
     def spread(
-        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
+        self,
+        factors: Factors,
+        coefficients: Float[torch.Tensor, "samples t nc"],
+        out: Float[torch.Tensor, "m nc"],
+        *,
+        anew: bool,
     ) -> None:
         """See Kernels."""
         use_threads(factors.size * out.shape[1])
-        _spread(*_of_factors(factors), coefficients.numpy(), out.numpy())
+        _spread(*_of_factors(factors), coefficients.numpy(), out.numpy(), anew)
 
     def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """See Kernels."""
@@ -143,10 +148,15 @@ class CompiledKernels:
     def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
         """See Kernels."""
         size = support.width, values.shape[0] * support.samples
-        table = self.workspace.zeros("table", *size, values.dtype, values.device)
-        use_threads(table.numel())
         places = unsigned(support.sample_of_entry), unsigned(support.units)
-        _tabulate(*places, values.numpy(), support.samples, table.numpy())
+
+        def write(table: torch.Tensor, numbers: torch.Tensor) -> None:
+            use_threads(numbers.numel())
+            _tabulate(*places, numbers.numpy(), support.samples, table.numpy())
+
+        nothing = torch.zeros_like(values)
+        table = self.workspace.zeros("table", *size, values.dtype, values.device, lambda old: write(old, nothing))
+        write(table, values)
         return table
 
     def plan_update(
@@ -399,10 +409,12 @@ SCATTERED = 1 << 16
 
 
 @compile_parallel
-def _spread(counts, units, values, vectors, coefficients, out):
+def _spread(counts, units, values, vectors, coefficients, out, anew):
     rows = max(1, SCATTERED // out.shape[1])
     for part in numba.prange((out.shape[0] + rows - 1) // rows):
         first, last = part * rows, (part + 1) * rows
+        if anew:
+            out[first:last] = 0
         for i in range(counts.size):
             mine, factors = units[i, : counts[i]], coefficients[i]
             e = np.searchsorted(mine, first)

@@ -53,9 +53,14 @@ class Kernels(Protocol):
         """out[i, t] = Σ_a (t-th vector of sample i)[a] · table[a]."""
 
     def spread(
-        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
+        self,
+        factors: Factors,
+        coefficients: Float[torch.Tensor, "samples t nc"],
+        out: Float[torch.Tensor, "m nc"],
+        *,
+        anew: bool,
     ) -> None:
-        """out[a] += Σ_{i, t} (t-th vector of sample i)[a] · coefficients[i, t], in place."""
+        """out[a] += Σ_{i, t} (t-th vector of sample i)[a] · coefficients[i, t], in place; `anew`: = in place of +=."""
 
     def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """out[i, a] −= by_unit[a, i], in place."""

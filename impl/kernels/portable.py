@@ -86,9 +86,16 @@ class TorchKernels:
         return torch.stack([_bags(units, table, offsets, vector) for vector in values.T], dim=1)
 
     def spread(
-        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], out: Float[torch.Tensor, "m nc"]
+        self,
+        factors: Factors,
+        coefficients: Float[torch.Tensor, "samples t nc"],
+        out: Float[torch.Tensor, "m nc"],
+        *,
+        anew: bool,
     ) -> None:
         """See Kernels. By unit: what is added to a unit is summed in one fixed order, on every device."""
+        if anew:
+            out.zero_()
         units, values, offsets = _flat(factors)
         order = torch.argsort(units, stable=True)
         sample = torch.repeat_interleave(torch.arange(factors.samples, device=units.device), offsets.diff())[order]
@@ -108,7 +115,7 @@ class TorchKernels:
     def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
         """See Kernels."""
         size = support.width, values.shape[0] * support.samples
-        table = self.workspace.zeros("table", *size, values.dtype, values.device)
+        table = self.workspace.empty("table", *size, values.dtype, values.device).zero_()
         by_sample = table.view(support.width, -1, support.samples)
         by_sample[support.units.long(), :, support.sample_of_entry.long()] = values.T
         return table

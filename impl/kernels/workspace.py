@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 
 import torch
 
@@ -10,24 +11,51 @@ from reference.contract.shapes import Float
 
 
 class Workspace(threading.local):
-    """Zeroed tables by name. One of a name is valid until the next of that name is asked for, in the same thread.
+    """Tables by name. One of a name is valid until the next of that name is asked for, in the same thread.
 
     Forks of a network share their kernels, and may be evaluated side by side.
     """
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, torch.dtype, torch.device], torch.Tensor] = {}
+        self._cleaners: dict[tuple[str, torch.dtype, torch.device], Callable[[], None]] = {}
 
     def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
         """A copy begins with nothing."""
         return Workspace, ()
 
-    def zeros(
+    def empty(
         self, name: str, rows: int, columns: int, dtype: torch.dtype, device: torch.device
     ) -> Float[torch.Tensor, "rows columns"]:
-        """A table of zeros."""
+        """A table of whatever there was."""
         key = name, dtype, device
         kept = self._kept.get(key)
         if kept is None or kept.numel() < rows * columns:
-            kept = self._kept[key] = torch.empty(rows * columns, dtype=dtype, device=device)
-        return kept[: rows * columns].view(rows, columns).zero_()
+            kept = self._kept[key] = torch.zeros(rows * columns, dtype=dtype, device=device)
+        return kept[: rows * columns].view(rows, columns)
+
+    def zeros(
+        self,
+        name: str,
+        rows: int,
+        columns: int,
+        dtype: torch.dtype,
+        device: torch.device,
+        clear: Callable[[torch.Tensor], None],
+    ) -> Float[torch.Tensor, "rows columns"]:
+        """A table of zeros.
+
+        Args:
+            name: Of a table that is asked for in this way only.
+            rows: Its size.
+            columns: Likewise.
+            dtype: Of its numbers.
+            device: Where it lives.
+            clear: Makes zeros of what its user is going to write; called before the table is handed out again.
+        """
+        key = name, dtype, device
+        if key in self._cleaners:
+            self._cleaners.pop(key)()
+        table = self.empty(name, rows, columns, dtype, device)
+        self._cleaners[key] = lambda: clear(table)
+        return table

@@ -118,7 +118,7 @@ class LazyWeights:
         """D h, by unit; it is valid until the next one, of whatever layer."""
         table = self.table
         size = table.shape[1], support.samples
-        out = self._kernels.workspace.zeros("change", *size, table.dtype, table.device)
+        out = self._kernels.workspace.empty("change", *size, table.dtype, table.device)
         self._panels.apply(self.state.low_rank, support, values, out, work)
         return out
 

@@ -49,22 +49,24 @@ class Panels:
         out: Float[torch.Tensor, "fan_out n"],
         work: WorkMeter,
     ) -> None:
-        """Adds D h for sparse h, by unit: n·R·k for R sparse terms, and n·r·m for r dense ones.
+        """D h for sparse h, by unit: n·R·k for R sparse terms, and n·r·m for r dense ones.
 
         Args:
             low_rank: D.
             support: Of h, over the inputs.
             values: On it.
-            out: To which it is added.
+            out: To which it is written.
             work: Counts.
         """
         self._follow(low_rank)
         if self._panels:
             inputs = self._kernels.tabulate(support, values[None])
             work.count(self._layer, 0, tensor_bytes(inputs))
+        else:
+            out.zero_()
         for panel in self._panels:
             inner = self._kernels.contract(panel.right, inputs)  # ⟨right_j, h_i⟩
-            self._kernels.spread(panel.left, inner, out)
+            self._kernels.spread(panel.left, inner, out, anew=panel is self._panels[0])
             self._count(panel, inner, work)
         if low_rank.dense is not None:
             inner = self._kernels.gather(support, values, low_rank.dense.right)
@@ -98,10 +100,10 @@ class Panels:
             some = values[begin : begin + group]
             inputs = kernels.tabulate(columns, some)
             size = self._fan_in, inputs.shape[1]
-            spread = kernels.workspace.zeros("by unit", *size, values.dtype, values.device)
+            spread = kernels.workspace.empty("by unit", *size, values.dtype, values.device)
             for panel in self._panels:
                 inner = kernels.contract(panel.left, inputs)
-                kernels.spread(panel.right, inner, spread)
+                kernels.spread(panel.right, inner, spread, anew=panel is self._panels[0])
                 self._count(panel, inner, work)
             out[begin : begin + group] = kernels.pick(spread, rows)
             work.count(self._layer, 0, tensor_bytes(inputs, spread))

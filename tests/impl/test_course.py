@@ -67,7 +67,9 @@ def test_small_batches_go_through_tables_in_one_piece(monkeypatch):
     lazy = network(weights="lazy", maintenance="keep")
     lazy.step(*batch(), damping=1.0)
     spreads, spread = [], compiled.CompiledKernels.spread
-    monkeypatch.setattr(compiled.CompiledKernels, "spread", lambda *given: spreads.append(given) or spread(*given))
+    monkeypatch.setattr(
+        compiled.CompiledKernels, "spread", lambda *given, **how: spreads.append(given) or spread(*given, **how)
+    )
     lazy.weights[1].apply_transpose(
         trace.supports[1], trace.supports[2], torch.ones(2, trace.supports[2].entries), work
     )
@@ -84,7 +86,7 @@ def test_outputs_share_tables_of_a_bounded_size(outputs, monkeypatch):
     monkeypatch.setattr(
         compiled.CompiledKernels,
         "spread",
-        lambda self, *rest: sizes.append(rest[2].shape[1]) or spread(self, *rest),
+        lambda self, *rest, **how: sizes.append(rest[2].shape[1]) or spread(self, *rest, **how),
     )
     products = panels.Panels(1, 5, 8, COMPILED)
     products.apply_transpose(D, support([4], 5), support([6], 8), torch.ones(5, 6), WorkMeter(CPU))
@@ -103,7 +105,7 @@ def test_kernels_judge_by_their_multiply_adds_whether_threads_pay(monkeypatch):
     factors.reserve(3, 1)
     COMPILED.insert(factors, rows, torch.ones(5))
     COMPILED.contract(factors, torch.ones(7, 4))
-    COMPILED.spread(factors, torch.ones(3, 1, 4), torch.zeros(7, 4))
+    COMPILED.spread(factors, torch.ones(3, 1, 4), torch.zeros(7, 4), anew=False)
     COMPILED.plan_update(rows, torch.ones(5), columns, torch.ones(10), torch.ones(7, 11)).apply()
     assert said == [3 * 7, 5 * 11, 2 * pairs, 5, 5 * 4, 5 * 4, pairs]
 

@@ -182,3 +182,12 @@ def test_a_support_orders_its_entries_by_sample_and_by_unit():
     np.testing.assert_array_equal(support.densify(values)[:, 1].numpy(), dense(mask, values[1]))
     other = support_of(SUPPORTS["ragged"][1])
     assert support.pairs_with(other) == int((mask.sum(axis=1) * SUPPORTS["ragged"][1].sum(axis=1)).sum())
+
+
+@pytest.mark.parametrize("kernels", KERNELS, ids=lambda kernels: kernels.name)
+def test_a_table_holds_nothing_of_the_one_before(kernels):
+    wide, narrow = (Support.of_positions(torch.tensor(at), 2, 5) for at in ([0, 3, 4, 6, 9], [1, 7]))
+    kernels.tabulate(wide, torch.ones(3, 5))
+    table = kernels.tabulate(narrow, torch.tensor([[2.0, 3.0]]))
+    assert torch.equal(table, torch.tensor([[0, 0], [2, 0], [0, 3], [0, 0], [0, 0]], dtype=torch.float32))
+    assert int(kernels.tabulate(wide, torch.zeros(3, 5)).count_nonzero()) == 0

@@ -198,14 +198,14 @@ def test_panels_follow_from_one_update_to_another(dtype, kernels):
 def test_forks_that_share_kernels_may_be_evaluated_side_by_side(kernels):
     """Tables that are used again belong to a thread."""
     workspace = kernels.workspace
-    here = workspace.zeros("change", 3, 2, torch.float32, CPU).fill_(1.0)
+    here = workspace.empty("change", 3, 2, torch.float32, CPU).fill_(1.0)
     elsewhere = []
-    other = threading.Thread(target=lambda: elsewhere.append(workspace.zeros("change", 3, 2, torch.float32, CPU)))
+    other = threading.Thread(target=lambda: elsewhere.append(workspace.empty("change", 3, 2, torch.float32, CPU)))
     other.start()
     other.join()
     assert not elsewhere[0].any() and here.all()
-    assert workspace.zeros("change", 2, 2, torch.float32, CPU).data_ptr() == here.data_ptr()
-    assert deepcopy(workspace).zeros("change", 2, 2, torch.float32, CPU).data_ptr() != here.data_ptr()
+    assert workspace.empty("change", 2, 2, torch.float32, CPU).data_ptr() == here.data_ptr()
+    assert deepcopy(workspace).empty("change", 2, 2, torch.float32, CPU).data_ptr() != here.data_ptr()
 
 
 def test_outputs_in_groups_are_the_same_outputs(kernels, monkeypatch):
