@@ -87,6 +87,16 @@ class Support:
         sample = torch.repeat_interleave(torch.arange(samples.numel(), device=counts.device), counts.long())
         return Support(offsets_of(counts), sample.to(torch.int32), self.units[entries], self.width), entries
 
+    def between(self, begin: int, end: int) -> tuple[Support, slice]:
+        """The support of consecutive samples, and which entries of this one it consists of."""
+        if end - begin == self.samples:
+            return self, slice(0, self.entries)
+        known = self.host_offsets[begin : end + 1]
+        entries = slice(int(known[0]), int(known[-1]))
+        offsets = self.offsets[begin : end + 1] - self.offsets[begin]
+        sample = self.sample_of_entry[entries] - begin
+        return Support(offsets, sample, self.units[entries], self.width, known - known[0]), entries
+
     def pairs_with(self, other: Support) -> int:
         """Σ_i (entries of sample i here) · (entries of sample i there): the size of all k × k blocks."""
         return int((self.host_counts.long() * other.host_counts.long()).sum())

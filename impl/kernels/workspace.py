@@ -10,13 +10,13 @@ from reference.contract.shapes import Float
 
 
 class Workspace(threading.local):
-    """Zeroed tables by name. One of a name is valid until the next of that name is asked for, in the same thread.
+    """Zeroed tables by name. One of a name is valid until the next of it, in the same thread and stream.
 
-    Forks of a network share their kernels, and may be evaluated side by side.
+    Forks of a network share their kernels, and may be evaluated side by side: by threads, and on streams of a device.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, torch.dtype, torch.device], torch.Tensor] = {}
+        self._kept: dict[tuple[str, torch.dtype, torch.device, int], torch.Tensor] = {}
 
     def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
         """A copy begins with nothing."""
@@ -26,7 +26,7 @@ class Workspace(threading.local):
         self, name: str, rows: int, columns: int, dtype: torch.dtype, device: torch.device
     ) -> Float[torch.Tensor, "rows columns"]:
         """A table of zeros."""
-        key = name, dtype, device
+        key = name, dtype, device, torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
         kept = self._kept.get(key)
         if kept is None or kept.numel() < rows * columns:
             kept = self._kept[key] = torch.empty(rows * columns, dtype=dtype, device=device)
