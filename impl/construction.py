@@ -56,7 +56,8 @@ def factory(
             policy from impl.weights with options of its own.
         solver: "cholesky", "cg", "sketched-cg", or a solver from impl.solvers with options of its own.
         trained_layers: The numbers ℓ of the layers that steps train; None for all.
-        kernels: "compiled" (numba, CPU), "torch" (any device), or "auto".
+        kernels: "compiled" (numba, CPU), "triton" (CUDA; on the CPU where TRITON_INTERPRET=1 is set, interpreted),
+            "torch" (any device), or "auto", the first of these that runs.
         forward: "gather" computes all units of a layer; "certified" only those that cannot be proved inactive, with
             the same result; "auto" is certified in networks that are wide enough, for as long as it pays. Eager
             weights are then written when that pays for new certificates, too.

@@ -15,7 +15,7 @@ from impl.support import Support
 from impl.weights import Weights
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import LayerCertificate, SolveError
-from reference.contract.shapes import Float
+from reference.contract.shapes import Bool, Float
 
 
 class TransposedProduct(Protocol):
@@ -99,13 +99,14 @@ class GatherForward:
     def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
         """See ForwardPass."""
         support, values = nonzero_inputs(X)
-        supports, hidden = [support], [values]
+        supports, hidden, overflow = [support], [values], Overflow()
         for layer, activation in enumerate(self.activations, start=1):
-            support, active = self.layer(layer, supports[-1], hidden[-1], work)
+            support, active = self._layer(layer, supports[-1], hidden[-1], work, overflow)
             supports.append(support)
             hidden.append(activation.value(active))
         outputs = self.readout.apply(supports[-1], hidden[-1], work)
-        check_finite(outputs, "outputs")
+        overflow.look_at(outputs, "outputs")
+        overflow.check()
         return Trace(supports, hidden, outputs, self.weights, notes=self.notes)
 
     def settle(self, trace: Trace) -> tuple[str, ...]:
@@ -115,12 +116,29 @@ class GatherForward:
     def layer(
         self, layer: int, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
     ) -> tuple[Support, Float[torch.Tensor, " active_entries"]]:
-        """Active units of a layer and their preactivations, from those of the layer below."""
+        """Active units of a layer and their preactivations, from those of the layer below.
+
+        Raises:
+            SolveError: where a preactivation overflows.
+        """
+        overflow = Overflow()
+        above, active = self._layer(layer, support, values, work, overflow)
+        overflow.check()
+        return above, active
+
+    def _layer(
+        self,
+        layer: int,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        work: WorkMeter,
+        overflow: Overflow,
+    ) -> tuple[Support, Float[torch.Tensor, " active_entries"]]:
         z = self.weights[layer - 1].apply(support, values, work)
         bias = self.biases[layer - 1]
         if bias is not None:
             z += bias
-        check_finite(z, f"preactivations in layer {layer}")  # a NaN would pass for an inactive unit
+        overflow.look_at(z, f"preactivations in layer {layer}")  # a NaN would pass for an inactive unit
         above, active = self.kernels.select(z, self.activations[layer - 1].threshold)
         work.count(layer, above.entries, tensor_bytes(z, above.units, active, active))
         return above, active
@@ -134,6 +152,32 @@ def nonzero_inputs(X: Float[torch.Tensor, "n d"]) -> tuple[Support, Float[torch.
 
 def check_finite(values: Float[torch.Tensor, "*shape"], what: str) -> None:
     """Raises SolveError where numbers overflowed."""
-    # The sum of finite values may itself overflow; only then are they looked at one by one.
-    if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
-        raise SolveError(f"forward: expected finite {what}, got an overflow")
+    overflow = Overflow()
+    overflow.look_at(values, what)
+    overflow.check()
+
+
+class Overflow:
+    """Finds numbers that overflowed: on the CPU at once; on a CUDA device by one wait for all that were looked at."""
+
+    def __init__(self) -> None:
+        self._finite: list[tuple[Bool[torch.Tensor, ""], str]] = []
+
+    def look_at(self, values: Float[torch.Tensor, "*shape"], what: str) -> None:
+        """Remembers whether values are finite; on the CPU raises as `check` does."""
+        if values.is_cuda:
+            self._finite.append((torch.isfinite(values).all(), what))
+        # The sum of finite values may itself overflow; only then are they looked at one by one.
+        elif not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
+            raise _overflowed(what)
+
+    def check(self) -> None:
+        """Raises SolveError for the first that were not finite."""
+        found = torch.stack([finite for finite, _ in self._finite]).tolist() if self._finite else []
+        for finite, (_, what) in zip(found, self._finite, strict=True):
+            if not finite:
+                raise _overflowed(what)
+
+
+def _overflowed(what: str) -> SolveError:
+    return SolveError(f"forward: expected finite {what}, got an overflow")

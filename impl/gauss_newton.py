@@ -109,14 +109,11 @@ class GaussNewtonSystem:
     def norm(self) -> float:
         """A lower estimate of ‖A‖₂ by power iteration: backward errors are taken relative to it."""
         vector = torch.ones(self.rows, dtype=torch.float64, device=self._factors.left[0].device)
-        norm = 0.0
+        norm = torch.linalg.vector_norm(vector)
         for _ in range(POWER_ITERATIONS):
-            vector = vector / torch.linalg.vector_norm(vector)
-            vector = self.product(vector)
-            norm = float(torch.linalg.vector_norm(vector))
-            if norm == 0.0:
-                break
-        return norm
+            vector = self.product(vector / torch.where(norm > 0.0, norm, 1.0))
+            norm = torch.linalg.vector_norm(vector)
+        return float(norm)
 
 
 @dataclass(frozen=True)
@@ -150,8 +147,8 @@ def gauss_newton_coefficients(
     """
     right, notes = curvature.whitened.reshape(-1), []
     beyond = None
-    if curvature.rest is not None and bool(curvature.rest.any()):
-        flat = int(curvature.rest.count_nonzero())
+    flat = int(curvature.rest.count_nonzero()) if curvature.rest is not None else 0
+    if curvature.rest is not None and flat:
         if system.damping > 0.0:
             beyond = curvature.rest / system.damping
             right = right - curvature.times_root(system.gram_product(beyond)[None])[0]

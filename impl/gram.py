@@ -85,9 +85,8 @@ def _inner_products(
 ) -> Float[torch.Tensor, "nc block_c"]:
     """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block: each i against a dense table of the block."""
     outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
-    others, entries = support.only(torch.arange(block.start, block.stop, device=values.device))
-    part = values if length == samples else values[:, entries]
-    table = kernels.tabulate(others, part)
+    others, entries = support.between(block.start, block.stop)
+    table = kernels.tabulate(others, values[:, entries].contiguous())
     products = torch.stack([kernels.gather(support, value, table) for value in values.double()], dim=1)
     gathered = support.entries * outputs * length * outputs
     work.count(layer, gathered, values.element_size() * gathered + tensor_bytes(values, support.units, products))

@@ -18,6 +18,7 @@ from impl.jacobian import JacobianFactors
 from impl.kernels import Kernels
 from impl.loss import LOSSES_BY_NAME
 from impl.passes import ForwardChoice
+from impl.precision import full_precision
 from impl.readout import Readout
 from impl.shell import Shell
 from impl.sketch import SKETCHES, layer_sketches, sketched_jacobian
@@ -86,7 +87,7 @@ class SparseNetwork:
 
     def active_counts(self, X: Real[np.ndarray, "n d"]) -> list[Int[np.ndarray, " n"]]:
         """For every layer the number of active units of each sample, as in StepReport."""
-        return [support.counts.cpu().numpy() for support in self._trace(self._samples(X)).supports[1:]]
+        return [support.host_counts.numpy() for support in self._trace(self._samples(X)).supports[1:]]
 
     def jacobian_factors(
         self, X: Real[np.ndarray, "n d"]
@@ -101,6 +102,7 @@ class SparseNetwork:
             for layer, left in enumerate(self._left(trace), start=1)
         ]
 
+    @full_precision
     def gradient(
         self, X: Real[np.ndarray, "n d"], y: Real[np.ndarray, " ..."], loss: str = "squared"
     ) -> list[Float[np.ndarray, "_ _"]]:
@@ -148,6 +150,7 @@ class SparseNetwork:
         sketches = layer_sketches(kind, rows, factors.layer_widths, seed=seed, device=self._device)
         return sketched_jacobian(factors, sketches, WorkMeter(self._device)).cpu().numpy()
 
+    @full_precision
     def step(
         self,
         X: Real[np.ndarray, "n d"],
@@ -187,9 +190,9 @@ class SparseNetwork:
         else:
             coefficients = StepCoefficients(LOSSES_BY_NAME[loss].gradient(trace.outputs, labels))
         moves = (learning_rate * coefficients.values).to(self._dtype)
-        counts = [support.counts for support in trace.supports[1:]]
+        counts = [support.host_counts for support in trace.supports[1:]]
         dead = (torch.stack(counts).amin(dim=0) == 0).nonzero()[:, 0].tolist()
-        active_counts = tuple(count.cpu().numpy().copy() for count in counts)  # lazy weights keep the supports
+        active_counts = tuple(count.numpy().copy() for count in counts)  # lazy weights keep the supports
 
         notes = self._forward_pass.settle(trace)
 
@@ -283,6 +286,7 @@ class SparseNetwork:
         twin.origin = self.origin
         return twin
 
+    @full_precision
     def _maintain(self, plan: Callable[[LazyWeights, WorkMeter], WeightsUpdate]) -> PhaseWork:
         work = WorkMeter(self._device)
         with work.phase("update"):
@@ -300,9 +304,11 @@ class SparseNetwork:
     def _is_lazy(self) -> bool:
         return isinstance(self.weights[0], LazyWeights)
 
+    @full_precision
     def _trace(self, samples: Float[torch.Tensor, "n d"], work: WorkMeter | None = None) -> Trace:
         return self._forward_pass(samples, work or WorkMeter(self._device))
 
+    @full_precision
     def _left(self, trace: Trace, work: WorkMeter | None = None) -> list[Float[torch.Tensor, "c _"]]:
         work = work or WorkMeter(self._device)
         return left_factors(trace, self._activations, self._readout, work)
@@ -318,7 +324,10 @@ class SparseNetwork:
         return self._tensor(targets("y", y, samples, self._readout.table.shape[1], self._dtype_name, loss))
 
     def _tensor(self, value: np.ndarray) -> torch.Tensor:
-        return torch.tensor(value, dtype=self._dtype, device=self._device)
+        copy = torch.tensor(value, dtype=self._dtype)
+        if self._device.type == "cuda":  # from pinned memory, for which the host does not wait
+            return copy.pin_memory().to(self._device, non_blocking=True)
+        return copy.to(self._device)
 
 
 def _combine(

@@ -22,19 +22,21 @@ class Support:
         sample_of_entry: (entries,) int32, for every entry its sample.
         units: (entries,) int32, for every entry its unit.
         width: m, the number of units there are.
+        offsets_at_hand: The offsets in the host's memory, where whoever made the support has them there.
     """
 
     offsets: Int[torch.Tensor, " n_plus_1"]
     sample_of_entry: Int[torch.Tensor, " entries"]
     units: Int[torch.Tensor, " entries"]
     width: int
+    offsets_at_hand: Int[torch.Tensor, " n_plus_1"] | None = None
 
     @classmethod
     def of_positions(cls, positions: Int[torch.Tensor, " entries"], samples: int, width: int) -> Support:
         """The entries at the given increasing positions of a flattened (samples, width) array."""
-        sample = positions // width
-        offsets = offsets_of(torch.bincount(sample, minlength=samples))
-        return cls(offsets, sample.to(torch.int32), (positions % width).to(torch.int32), width)
+        begins = torch.arange(samples + 1, device=positions.device) * width
+        offsets = torch.searchsorted(positions, begins, out_int32=True)
+        return cls(offsets, (positions // width).to(torch.int32), (positions % width).to(torch.int32), width)
 
     @classmethod
     def full(cls, samples: int, width: int, device: torch.device) -> Support:
@@ -57,10 +59,22 @@ class Support:
         return self.offsets.diff()
 
     @cached_property
+    def host_offsets(self) -> Int[torch.Tensor, " n_plus_1"]:
+        """The offsets in the host's memory: what loops and sizes are taken from, without waiting for a device again."""
+        return self.offsets.cpu() if self.offsets_at_hand is None else self.offsets_at_hand
+
+    @cached_property
+    def host_counts(self) -> Int[torch.Tensor, " n"]:
+        """The counts in the host's memory."""
+        return self.host_offsets.diff()
+
+    @cached_property
     def by_unit(self) -> UnitOrder:
         """The same entries ordered by unit."""
         order = torch.argsort(self.units, stable=True).to(torch.int32)
-        return UnitOrder(offsets_of(torch.bincount(self.units, minlength=self.width)), order)
+        ones = torch.ones_like(self.units)
+        counts = torch.zeros(self.width, dtype=torch.int32, device=ones.device).index_add_(0, self.units, ones)
+        return UnitOrder(offsets_of(counts), order)
 
     def only(self, samples: Int[torch.Tensor, " some"]) -> tuple[Support, Int[torch.Tensor, " some_entries"]]:
         """The support of some samples, in increasing order, and which entries of this one it consists of."""
@@ -73,9 +87,19 @@ class Support:
         sample = torch.repeat_interleave(torch.arange(samples.numel(), device=counts.device), counts.long())
         return Support(offsets_of(counts), sample.to(torch.int32), self.units[entries], self.width), entries
 
+    def between(self, begin: int, end: int) -> tuple[Support, slice]:
+        """The support of consecutive samples, and which entries of this one it consists of."""
+        if end - begin == self.samples:
+            return self, slice(0, self.entries)
+        known = self.host_offsets[begin : end + 1]
+        entries = slice(int(known[0]), int(known[-1]))
+        offsets = self.offsets[begin : end + 1] - self.offsets[begin]
+        sample = self.sample_of_entry[entries] - begin
+        return Support(offsets, sample, self.units[entries], self.width, known - known[0]), entries
+
     def pairs_with(self, other: Support) -> int:
         """Σ_i (entries of sample i here) · (entries of sample i there): the size of all k × k blocks."""
-        return int((self.counts.long() * other.counts.long()).sum())
+        return int((self.host_counts.long() * other.host_counts.long()).sum())
 
     def densify(
         self, values: Float[torch.Tensor, "... entries"] | Bool[torch.Tensor, "... entries"]

@@ -12,6 +12,7 @@ from jaxtyping import AbstractArray
 
 # numba compiles the plain functions of these modules; around them it could not.
 COMPILED = ("impl.kernels.compiled", "impl.certified.loops")
+TRITON = "impl.kernels.triton.device."
 
 
 def check(function: Callable) -> Callable:
@@ -36,4 +37,4 @@ class PlainFinder:
     @staticmethod
     def find_spec(name: str, path: typing.Any = None, target: typing.Any = None) -> ModuleSpec | None:
         """See importlib.abc.MetaPathFinder."""
-        return PathFinder.find_spec(name, path, target) if name in COMPILED else None
+        return PathFinder.find_spec(name, path, target) if name in COMPILED or name.startswith(TRITON) else None

@@ -1,20 +1,31 @@
-"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device."""
+"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device.
 
+Where there is no device, Triton's kernels are interpreted. On a machine with a device there may be no jaxtyping: the
+CUDA tests then run without the check.
+"""
+
+import importlib.util
+import os
 import sys
 
-import jaxtyping
 import pytest
 import torch
-
-from tests.array_annotations import PlainFinder
 
 PACKAGES = ("reference", "impl", "properties", "benchmarks")
 THREADS = 2
 
 already = [name for name in sys.modules if name.split(".")[0] in PACKAGES]
 assert not already, f"imported before their annotations could be checked: {already}"
-jaxtyping.install_import_hook(PACKAGES, "tests.array_annotations.check")
-sys.meta_path.insert(0, PlainFinder)
+if importlib.util.find_spec("jaxtyping") is not None:
+    import jaxtyping
+
+    from tests.array_annotations import PlainFinder
+
+    jaxtyping.install_import_hook(PACKAGES, "tests.array_annotations.check")
+    sys.meta_path.insert(0, PlainFinder)
+
+if not torch.cuda.is_available():
+    os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,9 @@
 """The kernels in plain torch, for every device.
 
-The k × k blocks are taken sample by sample, in parts of bounded size, so that index arrays stay small even where
-all units are active. Within a block every element of the table occurs once: plain indexing is enough, and
-results do not depend on the order in which a device runs.
+The k × k blocks are taken in parts of bounded size, so that index arrays stay small even where all units are active.
+Products go by `embedding_bag`: each of its sums is taken by one thread in one order, and no setting of the process
+rounds its operands. Updates are written sample by sample: within a block every element of the table occurs once, so
+plain indexing is enough, and results do not depend on the order in which a device runs.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
 from reference.contract.shapes import Bool, Float, Int
 
-# Elements of a block: a few arrays of this length are alive at a time, the indices with 8 bytes an element.
+# Elements of a part of the blocks: a few arrays of this length are alive at a time, indices with 8 bytes an element.
 CHUNK = 1 << 16
+
+# Elements of table rows that are widened at a time, where values are of a wider dtype than the table.
+WIDENED = 1 << 20
 
 
 class TorchKernels:
@@ -40,10 +44,16 @@ class TorchKernels:
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Kernels."""
-        rows = table.to(values.dtype)
-        return torch.nn.functional.embedding_bag(
-            support.units, rows, support.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
-        )
+        if table.dtype == values.dtype:
+            return _bags(support.units, table, support.offsets, values)
+        out = values.new_zeros(support.samples, table.shape[1])
+        length = max(1, WIDENED // table.shape[1])
+        for begin in range(0, support.entries, length):  # the rows that are named, never the whole table
+            some = slice(begin, min(begin + length, support.entries))
+            rows = table[support.units[some].long()].to(values.dtype)
+            here = torch.arange(len(rows), dtype=torch.int32, device=rows.device)
+            out += _bags(here, rows, (support.offsets - begin).clamp(0, len(rows)), values[some])
+        return out
 
     def gather_restricted(
         self,
@@ -54,8 +64,10 @@ class TorchKernels:
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Kernels."""
         out = values.new_empty(values.shape[0], rows.entries)
-        for block in _blocks(rows, columns):
-            out[:, block.rows] = values[:, block.columns] @ table.view(-1)[block.positions].T
+        by_column, flat = values.T, table.view(-1)
+        for part in _parts(rows, columns):
+            numbers = flat.take(part.positions).to(values.dtype)
+            out[:, part.rows] = _bags(part.columns, by_column, part.offsets, numbers).T
         return out
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
@@ -191,13 +203,40 @@ class TorchUpdate:
         """See OuterUpdate."""
         for block in _blocks(self._rows, self._columns):
             change = torch.outer(self._row_values[block.rows], self._column_values[block.columns])
-            self._flat[block.positions] = self._flat[block.positions] - change
+            self._flat[block.positions] = (self._flat[block.positions] - change).to(self._flat.dtype)
 
     def revert(self) -> None:
         """See OuterUpdate. A position that several samples share is written with the same old value by each."""
         self._reserve = None
         for block, old in zip(_blocks(self._rows, self._columns), self._old, strict=True):
             self._flat[block.positions] = old
+
+
+class _Part(NamedTuple):
+    """Some row entries, of whatever samples, each against all column entries of its sample."""
+
+    rows: slice
+    offsets: Int[torch.Tensor, " part_rows_plus_1"]  # where the pairs of each row begin
+    columns: Int[torch.Tensor, " pairs"]  # column entries
+    positions: Int[torch.Tensor, " pairs"]  # in the flattened table
+
+
+def _parts(rows: Support, columns: Support) -> Iterator[_Part]:
+    """The k × k blocks of all samples, in parts of at most CHUNK elements, or of one row."""
+    lengths = columns.host_counts.long().repeat_interleave(rows.host_counts.long())
+    ends = lengths.cumsum(0)
+    begin, before = 0, 0
+    while begin < rows.entries:
+        end = max(begin + 1, int(torch.searchsorted(ends, before + CHUNK, right=True)))
+        total = int(ends[end - 1]) - before
+        sample = rows.sample_of_entry[begin:end].long()
+        counts = columns.counts[sample].long()
+        offsets = offsets_of(counts).long()
+        first = (columns.offsets[sample] - offsets[:-1]).repeat_interleave(counts, output_size=total)
+        column = first + torch.arange(total, device=first.device)
+        row = (rows.units[begin:end].long() * columns.width).repeat_interleave(counts, output_size=total)
+        yield _Part(slice(begin, end), offsets, column, row + columns.units[column])
+        begin, before = end, before + total
 
 
 class _Block(NamedTuple):
@@ -210,7 +249,7 @@ class _Block(NamedTuple):
 
 def _blocks(rows: Support, columns: Support) -> Iterator[_Block]:
     """The k × k blocks of all samples, in parts of about CHUNK elements."""
-    row_offsets, column_offsets = rows.offsets.tolist(), columns.offsets.tolist()
+    row_offsets, column_offsets = rows.host_offsets.tolist(), columns.host_offsets.tolist()
     for sample in range(rows.samples):
         across = slice(column_offsets[sample], column_offsets[sample + 1])
         length = max(1, CHUNK // max(1, across.stop - across.start))

@@ -9,16 +9,18 @@ import torch
 
 from reference.contract.shapes import Float
 
+_Key = tuple[str, torch.dtype, torch.device, int]
+
 
 class Workspace(threading.local):
-    """Tables by name. One of a name is valid until the next of that name is asked for, in the same thread.
+    """Tables by name. One of a name is valid until the next of it, in the same thread and stream.
 
-    Forks of a network share their kernels, and may be evaluated side by side.
+    Forks of a network share their kernels, and may be evaluated side by side: by threads, and on streams of a device.
     """
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[str, torch.dtype, torch.device], torch.Tensor] = {}
-        self._cleaners: dict[tuple[str, torch.dtype, torch.device], Callable[[], None]] = {}
+        self._kept: dict[_Key, torch.Tensor] = {}
+        self._cleaners: dict[_Key, Callable[[], None]] = {}
 
     def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
         """A copy begins with nothing."""
@@ -28,7 +30,7 @@ class Workspace(threading.local):
         self, name: str, rows: int, columns: int, dtype: torch.dtype, device: torch.device
     ) -> Float[torch.Tensor, "rows columns"]:
         """A table of whatever there was."""
-        key = name, dtype, device
+        key = _key(name, dtype, device)
         kept = self._kept.get(key)
         if kept is None or kept.numel() < rows * columns:
             kept = self._kept[key] = torch.zeros(rows * columns, dtype=dtype, device=device)
@@ -53,9 +55,14 @@ class Workspace(threading.local):
             device: Where it lives.
             clear: Makes zeros of what its user is going to write; called before the table is handed out again.
         """
-        key = name, dtype, device
+        key = _key(name, dtype, device)
         if key in self._cleaners:
             self._cleaners.pop(key)()
         table = self.empty(name, rows, columns, dtype, device)
         self._cleaners[key] = lambda: clear(table)
         return table
+
+
+def _key(name: str, dtype: torch.dtype, device: torch.device) -> _Key:
+    stream = torch.cuda.current_stream(device).cuda_stream if device.type == "cuda" else 0
+    return name, dtype, device, stream

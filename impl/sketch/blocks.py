@@ -45,6 +45,6 @@ def sample_blocks(left: Support, right: Support, numbers: int) -> Iterator[tuple
 
 
 def _part(support: Support, samples: slice) -> Part:
-    entries = slice(int(support.offsets[samples.start]), int(support.offsets[samples.stop]))
+    entries = slice(*support.host_offsets[[samples.start, samples.stop]].tolist())
     sample = support.sample_of_entry[entries].long() - samples.start
     return Part(entries, sample, support.units[entries].long())

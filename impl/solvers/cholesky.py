@@ -28,7 +28,7 @@ class CholeskySolver:
         # A pivot at the level of rounding means that the factor is noise though Cholesky went through.
         smallest = factor.diagonal().min() ** 2
         threshold = rows * torch.finfo(matrix.dtype).eps * matrix.diagonal().max()
-        if int(failed) == 0 and bool(smallest > threshold):
+        if bool((failed == 0) & (smallest > threshold)):
             return Solution(torch.cholesky_solve(right[:, None], factor)[:, 0], self.name, SolveReport())
         values, left_out = _solve_by_eigenvectors(matrix, right)
         work.count(0, 9 * rows**3, 3 * tensor_bytes(matrix))

@@ -13,7 +13,7 @@ import torch
 
 from impl.sketch import SKETCHES, layer_sketches
 from impl.solvers.cholesky import CholeskySolver
-from impl.solvers.interface import Solution, System, backward_error
+from impl.solvers.interface import Solution, System, backward_error, together
 from impl.solvers.preconditioner import Identity, Preconditioner, SketchedCholesky
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import SolveError, SolveReport, arguments
@@ -152,8 +152,8 @@ def _iterate(
         energy = float(residual @ preconditioned)
         while iterations < most and energy > 0.0:
             image = system.product(direction)
-            curvature = float(direction @ image)
-            if not curvature > least * float(direction @ direction):
+            curvature, length = together(direction @ image, direction @ direction)
+            if not curvature > least * length:
                 # To go on would let x grow until any residual is small beside it.
                 stuck = float(torch.linalg.vector_norm(residual)) > tolerance * size
                 break
@@ -163,13 +163,15 @@ def _iterate(
             work.count(0, 6 * len(x), 11 * tensor_bytes(x))
             iterations += 1
             preconditioned = preconditioner.apply(residual, work)
-            energy, beta = float(residual @ preconditioned), float(residual @ preconditioned) / energy
+            before = energy
+            energy, left = together(residual @ preconditioned, torch.linalg.vector_norm(residual))
+            beta = energy / before
             direction = preconditioned + beta * direction
             if restart == 0:
                 steps.append(alpha)
                 ratios.append(beta)
             # Stricter than what is promised: x may be large where it moves no weight, as at dead samples.
-            if float(torch.linalg.vector_norm(residual)) <= 0.5 * tolerance * size:
+            if left <= 0.5 * tolerance * size:
                 break
         error = backward_error(system, x, right)
     return _Run(x, iterations, error, _condition(steps, ratios), stuck)

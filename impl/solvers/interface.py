@@ -85,8 +85,15 @@ class Solver(Protocol):
         """Solves, or raises SolveError."""
 
 
+def together(*numbers: Float[torch.Tensor, ""]) -> list[float]:
+    """Some numbers of a device, for which the host waits once."""
+    found: list[float] = torch.stack(numbers).tolist()
+    return found
+
+
 def backward_error(system: System, solution: Float[torch.Tensor, " nc"], right: Float[torch.Tensor, " nc"]) -> float:
     """‖b − A x‖ / (‖A‖‖x‖ + ‖b‖); 0 where all of these vanish."""
-    residual = float(torch.linalg.vector_norm(right - system.product(solution)))
-    scale = system.norm * float(torch.linalg.vector_norm(solution)) + float(torch.linalg.vector_norm(right))
+    differences = right - system.product(solution), solution, right
+    residual, size, whole = together(*map(torch.linalg.vector_norm, differences))
+    scale = system.norm * size + whole
     return residual / scale if scale > 0.0 else 0.0

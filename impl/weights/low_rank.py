@@ -53,7 +53,7 @@ class OuterProducts:
     @cached_property
     def longest_right(self) -> int:
         """The most entries of a right factor."""
-        return int(self.right.counts.max()) if self.rank else 0
+        return int(self.right.host_counts.max()) if self.rank else 0
 
     @cached_property
     def right_sum(self) -> float:

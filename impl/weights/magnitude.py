@@ -36,7 +36,9 @@ def magnitude_after(
     Raises:
         SolveError: where the bound leaves the dtype's range, or a factor is not finite.
     """
-    largest = [float(values.abs().max()) if values.numel() else 0.0 for values in (right_values, left_values)]
+    nothing = right_values.new_zeros(())
+    sizes = [values.abs().max() if values.numel() else nothing for values in (right_values, left_values)]
+    largest = torch.stack(sizes).tolist()
     bound = magnitude + right.samples * largest[0] * largest[1]
     if not math.isfinite(bound) or bound > torch.finfo(right_values.dtype).max:
         raise SolveError(

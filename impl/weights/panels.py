@@ -132,7 +132,7 @@ class Panels:
             if panel.takes(term, self._kernels):
                 return
         panel = Panel(term.rank, self._fan_in, self._fan_out, term.left_values)
-        panel.add(term, [int(term.right.counts.max()), int(term.left.counts.max())], self._kernels)
+        panel.add(term, [int(term.right.host_counts.max()), int(term.left.host_counts.max())], self._kernels)
         self._panels.append(panel)
 
     def _count(self, panel: Panel, inner: Float[torch.Tensor, "samples t nc"], work: WorkMeter) -> None:
@@ -172,10 +172,11 @@ class Panel:
         lengths = []
         for factors, support in ((self.right, term.right), (self.left, term.left)):
             missing = kernels.missing(factors, support)
-            union = factors.entries + int(missing.sum())
+            union, longest = torch.stack([missing.sum(), (factors.counts + missing).max()]).tolist()
+            union += factors.entries
             if union * (factors.vectors + 1) > PADDING * (factors.size + support.entries):
                 return False
-            lengths.append(int((factors.counts + missing).max()))
+            lengths.append(longest)
         self.add(term, lengths, kernels)
         return True
 

@@ -52,8 +52,8 @@ def scaled(network, **factors):
         ({"dtype": "float16"}, "dtype: expected one of float32, float64, got 'float16'"),
         ({"dtype": torch.bfloat16}, "dtype: expected one of float32, float64, got 'bfloat16'"),
         ({"dtype": None}, "dtype: expected one of float32, float64, got 'None'"),
-        ({"kernels": "fast"}, "kernels: expected one of auto, compiled, torch, got 'fast'"),
-        ({"kernels": None}, "kernels: expected one of auto, compiled, torch, got None"),
+        ({"kernels": "fast"}, "kernels: expected one of auto, compiled, triton, torch, got 'fast'"),
+        ({"kernels": None}, "kernels: expected one of auto, compiled, triton, torch, got None"),
     ],
 )
 def test_the_factory_refuses(arguments, message):

@@ -1,4 +1,4 @@
-"""Both sets of kernels against dense NumPy, on random and ragged supports.
+"""All sets of kernels against dense NumPy, on random and ragged supports.
 
 The tolerance is that of a sum in any order: γ_k Σ|a||b| with k terms; k is below 200 here, so 400 roundings do.
 """
@@ -8,11 +8,9 @@ import pytest
 import torch
 
 from impl.kernels import portable
-from impl.kernels.compiled import CompiledKernels
-from impl.kernels.portable import TorchKernels
 from impl.support import Support
+from tests.impl.kernel_choices import ON_CPU, ON_CUDA, Placed
 
-KERNELS = [CompiledKernels(), TorchKernels()]
 ROUNDINGS = {torch.float32: 400 * 2.0**-24, torch.float64: 400 * 2.0**-53}
 
 #: Masks (samples, units) of the two sides of a table.
@@ -35,13 +33,6 @@ SUPPORTS = {
 }
 
 
-@pytest.fixture(params=[None, 1, 7], ids=["whole blocks", "chunks of one", "chunks of seven"])
-def chunk(request, monkeypatch):
-    """The size of the parts in which the portable kernels take a block."""
-    if request.param:
-        monkeypatch.setattr(portable, "CHUNK", request.param)
-
-
 @pytest.fixture(params=SUPPORTS)
 def masks(request):
     return SUPPORTS[request.param]
@@ -52,9 +43,22 @@ def dtype(request):
     return request.param
 
 
-@pytest.fixture(params=KERNELS, ids=lambda kernels: kernels.name)
-def kernels(request):
-    return request.param
+@pytest.fixture(params=[*ON_CPU, *ON_CUDA])
+def placed(request):
+    """Kernels on a device."""
+    return Placed(*request.param)
+
+
+BLOCKWISE = [*ON_CPU, *ON_CUDA, pytest.param(1, id="torch by one"), pytest.param(7, id="torch by seven")]
+
+
+@pytest.fixture(params=BLOCKWISE)
+def blockwise(request, monkeypatch):
+    """The same, and the portable kernels with blocks taken in small parts."""
+    if isinstance(request.param, int):
+        monkeypatch.setattr(portable, "CHUNK", request.param)
+        return Placed("torch", "cpu")
+    return Placed(*request.param)
 
 
 def support_of(mask):
@@ -73,37 +77,46 @@ def dense(mask, values):
 
 def assert_rounded(got, expected, magnitude, dtype):
     assert got.shape == expected.shape
-    assert (np.abs(got.double().numpy() - expected) <= ROUNDINGS[dtype] * magnitude).all()
+    assert (np.abs(got.double().cpu().numpy() - expected) <= ROUNDINGS[dtype] * magnitude).all()
 
 
-def test_select_finds_what_is_strictly_above_the_threshold(kernels, masks, dtype):
+def test_select_finds_what_is_strictly_above_the_threshold(placed, masks, dtype):
     mask, _ = masks
     z = torch.where(torch.from_numpy(mask), 1.0 + numbers(dtype, *mask.shape).abs(), 0.5)
     z[~torch.from_numpy(mask)] = torch.tensor([0.5, 0.1, -3.0], dtype=dtype).repeat(mask.size)[: (~mask).sum()]
-    support, values = kernels.select(z, 0.5)
+    support, values = placed.kernels.select(placed.put(z), 0.5)
     expected = support_of(mask)
     for name in ("offsets", "sample_of_entry", "units"):
-        assert torch.equal(getattr(support, name), getattr(expected, name))
+        assert torch.equal(getattr(support, name).cpu(), getattr(expected, name))
         assert getattr(support, name).dtype == torch.int32
+    assert torch.equal(support.host_offsets, expected.offsets) and not support.host_offsets.is_cuda
     assert support.width == mask.shape[1]
-    assert torch.equal(values, z[torch.from_numpy(mask)])
+    assert torch.equal(values.cpu(), z[torch.from_numpy(mask)])
 
 
-@pytest.mark.parametrize("fan_out", [1, 2, 37, 64])
-def test_gather_is_the_dense_product(kernels, masks, dtype, fan_out):
+def test_a_threshold_is_rounded_to_the_dtype(placed, dtype):
+    """So z = τ is inactive, whatever the digits of τ."""
+    z = torch.tensor([[0.1, float(np.nextafter(np.array(0.1).astype(str(dtype)[6:]), 1))]], dtype=dtype)
+    support, _ = placed.kernels.select(placed.put(z), 0.1)
+    assert support.units.tolist() == [1]
+
+
+@pytest.mark.parametrize("fan_out", [1, 2, 37, 64, 130])
+def test_gather_is_the_dense_product(placed, masks, dtype, fan_out):
     mask, _ = masks
     values, table = numbers(dtype, int(mask.sum())), numbers(dtype, mask.shape[1], fan_out, seed=10)
-    got = kernels.gather(support_of(mask), values, table)
+    got = placed.kernels.gather(*map(placed.put, (support_of(mask), values, table)))
     h, T = dense(mask, values), table.double().numpy()
     assert_rounded(got, h @ T, np.abs(h) @ np.abs(T), dtype)
 
 
 @pytest.mark.parametrize("outputs", [1, 3])
-def test_gather_restricted_is_the_dense_product_at_the_rows_named(kernels, masks, dtype, outputs, chunk):
+def test_gather_restricted_is_the_dense_product_at_the_rows_named(blockwise, masks, dtype, outputs):
     rows, columns = masks
     values = numbers(dtype, outputs, int(columns.sum()))
     table = numbers(dtype, rows.shape[1], columns.shape[1], seed=11)
-    got = kernels.gather_restricted(support_of(rows), support_of(columns), values, table)
+    arguments = support_of(rows), support_of(columns), values, table
+    got = blockwise.kernels.gather_restricted(*map(blockwise.put, arguments))
     T = table.double().numpy()
     assert got.shape == (outputs, rows.sum())
     for output in range(outputs):
@@ -111,37 +124,42 @@ def test_gather_restricted_is_the_dense_product_at_the_rows_named(kernels, masks
         assert_rounded(got[output], (g @ T.T)[rows], (np.abs(g) @ np.abs(T).T)[rows], dtype)
 
 
-def planned(kernels, masks, dtype):
+def planned(placed, masks, dtype):
     rows, columns = masks
-    table = numbers(dtype, rows.shape[1], columns.shape[1], seed=12)
+    table = placed.put(numbers(dtype, rows.shape[1], columns.shape[1], seed=12))
     row_values, column_values = numbers(dtype, int(rows.sum())), numbers(dtype, int(columns.sum()), seed=13)
-    update = kernels.plan_update(support_of(rows), row_values, support_of(columns), column_values, table)
+    factors = support_of(rows), row_values, support_of(columns), column_values
+    update = placed.kernels.plan_update(*map(placed.put, factors), table)
     return table, update, dense(rows, row_values), dense(columns, column_values)
 
 
-def test_an_update_subtracts_the_outer_products(kernels, masks, dtype, chunk):
-    table, update, left, right = planned(kernels, masks, dtype)
-    before = table.double().numpy().copy()
+def test_an_update_subtracts_the_outer_products(blockwise, masks, dtype):
+    table, update, left, right = planned(blockwise, masks, dtype)
+    before = table.double().cpu().numpy().copy()
     update.apply()
     assert_rounded(table, before - left.T @ right, np.abs(before) + np.abs(left).T @ np.abs(right), dtype)
     untouched = ~(masks[0].T.astype(int) @ masks[1].astype(int)).astype(bool)
-    np.testing.assert_array_equal(table.double().numpy()[untouched], before[untouched])
+    np.testing.assert_array_equal(table.double().cpu().numpy()[untouched], before[untouched])
 
 
-def test_the_portable_update_is_reverted_to_the_last_bit(masks, dtype, chunk):
-    table, update, _, _ = planned(TorchKernels(), masks, dtype)
+@pytest.mark.parametrize("blockwise", BLOCKWISE[1:], indirect=True)  # compiled ones cannot fail once they have begun
+def test_an_update_is_reverted_to_the_last_bit(blockwise, masks, dtype):
+    table, update, _, _ = planned(blockwise, masks, dtype)
     before = table.clone()
+    update.revert()  # before it is applied it does no harm
     update.apply()
     update.revert()
     assert torch.equal(table, before)
-    update.revert()  # twice does no harm
+    update.revert()  # nor does it twice
     assert torch.equal(table, before)
+    update.apply()
+    assert torch.equal(table, before) == (not (masks[0] & masks[1].any(1)[:, None]).any())
 
 
 @pytest.mark.parametrize("after", [0, 1, 2, 5])
 def test_an_update_broken_off_after_some_blocks_is_reverted_to_the_last_bit(after, monkeypatch):
     monkeypatch.setattr(portable, "CHUNK", 16)
-    table, update, _, _ = planned(TorchKernels(), SUPPORTS["random"], torch.float64)
+    table, update, _, _ = planned(Placed("torch", "cpu"), SUPPORTS["random"], torch.float64)
     before = table.clone()
     outer = torch.outer
     calls = []
@@ -163,9 +181,10 @@ def test_an_update_broken_off_after_some_blocks_is_reverted_to_the_last_bit(afte
 def test_no_part_of_a_block_is_larger_than_the_chunk(monkeypatch):
     monkeypatch.setattr(portable, "CHUNK", 50)
     rows, columns = SUPPORTS["everything active"]
-    sizes = [block.positions.numel() for block in portable._blocks(support_of(rows), support_of(columns))]
-    assert sum(sizes) == rows.sum() * columns.shape[1]
-    assert max(sizes) <= 50
+    for parts in (portable._blocks, portable._parts):
+        sizes = [part.positions.numel() for part in parts(support_of(rows), support_of(columns))]
+        assert sum(sizes) == rows.sum() * columns.shape[1]
+        assert max(sizes) <= 50
 
 
 def test_a_support_orders_its_entries_by_sample_and_by_unit():
@@ -184,10 +203,9 @@ def test_a_support_orders_its_entries_by_sample_and_by_unit():
     assert support.pairs_with(other) == int((mask.sum(axis=1) * SUPPORTS["ragged"][1].sum(axis=1)).sum())
 
 
-@pytest.mark.parametrize("kernels", KERNELS, ids=lambda kernels: kernels.name)
-def test_a_table_holds_nothing_of_the_one_before(kernels):
-    wide, narrow = (Support.of_positions(torch.tensor(at), 2, 5) for at in ([0, 3, 4, 6, 9], [1, 7]))
-    kernels.tabulate(wide, torch.ones(3, 5))
-    table = kernels.tabulate(narrow, torch.tensor([[2.0, 3.0]]))
-    assert torch.equal(table, torch.tensor([[0, 0], [2, 0], [0, 3], [0, 0], [0, 0]], dtype=torch.float32))
-    assert int(kernels.tabulate(wide, torch.zeros(3, 5)).count_nonzero()) == 0
+def test_a_table_holds_nothing_of_the_one_before(placed):
+    wide, narrow = (placed.put(Support.of_positions(torch.tensor(at), 2, 5)) for at in ([0, 3, 4, 6, 9], [1, 7]))
+    placed.kernels.tabulate(wide, placed.put(torch.ones(3, 5)))
+    table = placed.kernels.tabulate(narrow, placed.put(torch.tensor([[2.0, 3.0]])))
+    assert table.tolist() == [[0, 0], [2, 0], [0, 3], [0, 0], [0, 0]]
+    assert int(placed.kernels.tabulate(wide, placed.put(torch.zeros(3, 5))).count_nonzero()) == 0

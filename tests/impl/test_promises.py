@@ -4,7 +4,7 @@ import dataclasses
 import importlib
 import inspect
 import pkgutil
-from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -136,14 +136,37 @@ def test_a_phase_lasts_from_its_beginning_to_its_end_each_time_it_is_open(monkey
     assert meter.phases["solve"].seconds == 2.5 + 4.0
 
 
-@pytest.mark.parametrize(("kind", "times"), [("cuda", 2), ("cpu", 0)])
-def test_a_cuda_device_is_waited_for_where_a_phase_begins_and_ends(kind, times, monkeypatch):
-    waited = []
-    monkeypatch.setattr(torch.cuda, "synchronize", waited.append)
-    device = SimpleNamespace(type=made(kind))
-    with WorkMeter(device).phase("forward"):
-        pass
-    assert waited == [device] * times
+class Event:
+    """As a CUDA device's, on a clock of its own; `log` has what was asked of all of them."""
+
+    log: ClassVar[list[str]] = []
+
+    def __init__(self, *, enable_timing):
+        assert enable_timing
+
+    def record(self, stream):
+        self.log.append(f"record on {stream}")
+        self.milliseconds = 500.0 * len(self.log)
+
+    def synchronize(self):
+        self.log.append("synchronize")
+
+    def elapsed_time(self, other):
+        return other.milliseconds - self.milliseconds
+
+
+def test_phases_on_a_cuda_device_are_timed_by_its_events_and_waited_for_when_they_are_asked_for(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "Event", Event)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"the stream of {device}")
+    monkeypatch.setattr(Event, "log", [])
+    meter = WorkMeter(torch.device(made("cuda"), 1))
+    for name in ("forward", "backward", "forward"):
+        with meter.phase(name):
+            pass
+    assert Event.log == ["record on the stream of cuda:1"] * 6
+    assert [meter.phases[name].seconds for name in ("forward", "backward")] == [1.0, 0.5]
+    assert Event.log[6:] == ["synchronize"] * 3
+    assert meter.phases["forward"].seconds == 1.0 and len(Event.log) == 9  # each is added once
 
 
 def test_seeds_of_32_bits_are_taken_and_no_others():

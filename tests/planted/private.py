@@ -15,9 +15,9 @@ from pathlib import Path
 from types import CodeType, ModuleType
 from typing import Any
 
-#: What is copied, with everything below it, and what is not: plain data, and what numba has compiled.
+#: What is copied, with everything below it, and what is not: plain data, and what numba or Triton has compiled.
 COPIED = ("impl", "reference", "properties.examples")
-SHARED = ("impl.kernels.compiled", "impl.certified.loops", "reference.contract")
+SHARED = ("impl.kernels.compiled", "impl.kernels.triton.device", "impl.certified.loops", "reference.contract")
 
 
 class PrivateCopy:

@@ -126,3 +126,29 @@ def units_in_sixteen_bits(support: Module) -> None:
         return correct(replace(self, units=narrow), values)
 
     support.Support.densify = densify
+
+
+@plant("impl.kernels.portable", TORCH, killed_by="jacobian_factors_match_the_oracle gradient_matches_the_oracle")
+def values_one_pair_behind(portable: Module) -> None:
+    """In the products on the k × k blocks, values are one pair behind the elements that they are multiplied with."""
+    correct = portable._parts
+
+    def _parts(rows: Any, columns: Any) -> Any:
+        for part in correct(rows, columns):
+            yield part._replace(columns=part.columns.roll(1))
+
+    portable._parts = _parts
+
+
+@plant("impl.support", OURS, killed_by="gram_matrix_of_a_wide_network_has_all_its_samples")
+def part_of_a_batch_not_shifted(support: Module) -> None:
+    """Where the Gram matrix takes some samples at a time, their entries begin one late from the second part on."""
+    correct = support.Support.between
+
+    def between(self: Any, begin: int, end: int) -> Any:
+        found, entries = correct(self, begin, end)
+        if begin == 0:
+            return found, entries
+        return replace(found, units=found.units.roll(1)), entries
+
+    support.Support.between = between
