@@ -13,6 +13,7 @@ from typing import NamedTuple
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
 from reference.contract.shapes import Bool, Float, Int
@@ -40,6 +41,8 @@ class TorchKernels:
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Kernels."""
+        if table.dtype == torch.bfloat16:
+            return gather_widened(support, values, table)
         rows = table.to(values.dtype)
         return torch.nn.functional.embedding_bag(
             support.units, rows, support.offsets, mode="sum", per_sample_weights=values, include_last_offset=True
@@ -55,7 +58,7 @@ class TorchKernels:
         """See Kernels."""
         out = values.new_empty(values.shape[0], rows.entries)
         for block in _blocks(rows, columns):
-            out[:, block.rows] = values[:, block.columns] @ table.view(-1)[block.positions].T
+            out[:, block.rows] = values[:, block.columns] @ table.view(-1)[block.positions].to(values.dtype).T
         return out
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
