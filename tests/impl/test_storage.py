@@ -74,20 +74,17 @@ def test_training_fits_the_data():
     assert 0.5 * ((narrow.forward(PROBLEM.X) - PROBLEM.y) ** 2).sum() < 1e-6
 
 
-def test_small_updates_add_up_where_written_ones_would_vanish():
-    """Each step moves every weight by less than a quarter of the spacing of bfloat16 there."""
-    narrow = impl.factory(network(), **STORED)
-    before = narrow.to_network().weights[1]
-    for _ in range(20):
-        narrow.step(PROBLEM.X, PROBLEM.y, method="gradient_descent", learning_rate=1e-6)
-    after = narrow.to_network().weights[1]
-    moved = (after != before) & (before != 0.0)
-    relative = np.abs(after - before)[moved] / np.abs(before)[moved]
-    assert moved.sum() > 100
-    assert np.median(relative) < 20 * 2.0**-10
-    one = before.astype(np.float32) - ((before - after) / 20).astype(np.float32)
-    written = storage.stored(one, "bfloat16")
-    assert (written == before)[moved].mean() > 0.9
+def test_most_of_an_update_would_vanish_where_it_is_written():
+    """What documents say of the reason why nothing is: and here nothing does."""
+    problem = load_problem("digits", 32)
+    narrow = impl.factory(network(widths=(512, 512, 512)), **STORED)
+    before = narrow.to_network().weights
+    narrow.step(problem.X, problem.y, learning_rate=0.3)
+    for then, now in zip(before[1:], narrow.to_network().weights[1:], strict=True):
+        moved = now != then
+        written = storage.stored(now.astype(np.float32), "bfloat16")
+        assert moved.mean() > 0.05
+        assert (written == then)[moved].mean() > 0.75
 
 
 def test_fork_undo_copy_and_summands_are_those_of_float32():
