@@ -7,8 +7,10 @@ import torch
 from impl.support import Support
 from reference.contract.shapes import Float
 
-# Elements that are widened at a time: so much in float32 is alive, whatever the size of the table.
+# Elements that are widened at a time: so much in float32 is alive, whatever the size of the table. On a CPU the part is
+# to stay in a cache; a device takes larger ones, as each costs it a few launches (reasoned, not measured on any).
 PART = 1 << 20
+DEVICE_PART = 1 << 24
 
 
 def gather_widened(
@@ -22,7 +24,7 @@ def gather_widened(
     out = values.new_zeros(support.samples, table.shape[1])
     if used.numel() == 0:
         return out
-    length = max(1, PART // used.numel())
+    length = max(1, (PART if table.device.type == "cpu" else DEVICE_PART) // used.numel())
     for begin in range(0, table.shape[1], length):
         part = table[:, begin : begin + length].index_select(0, used).to(values.dtype)
         out[:, begin : begin + length] = torch.nn.functional.embedding_bag(
