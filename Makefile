@@ -41,6 +41,7 @@ test: check
 	$(BIN)/python -m properties --impl impl:factory
 	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?weights=lazy&solver=cg'
 	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?weights=lazy&maintenance=keep&solver=sketched-cg'
+	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?weights=lazy&maintenance=keep&storage=bfloat16'
 	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?forward=certified&self_check=true'
 	$(BIN)/python -m properties --threads 1 --impl reference:factory
 	$(BIN)/asv check -E existing:same

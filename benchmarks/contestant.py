@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from reference.contract import ArgumentError, Factory, capabilities_of, load_factory
+import torch
+
+from reference.contract import ArgumentError, Factory, Network, capabilities_of, load_factory
 
 DENSE = "dense"
 DENSE_FACTORY = "benchmarks.rivals.dense:factory"
@@ -67,6 +69,15 @@ def load_contestant(impl: str, *, dtype: str) -> Contestant:
     if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
         raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
     return contestant
+
+
+def as_stored(network: Network, contestants: Sequence[Contestant]) -> Network:
+    """The network with its weights rounded to what any of the contestants stores them in: all then train the same."""
+    for storage in {capabilities_of(contestant.factory).storage for contestant in contestants} - {None}:
+        narrow = getattr(torch, str(storage))
+        weights = [torch.tensor(weight).to(narrow).float().numpy() for weight in network.weights]
+        network = replace(network, weights=weights)
+    return network
 
 
 def named(impl: str) -> tuple[str, str]:

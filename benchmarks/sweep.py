@@ -16,7 +16,7 @@ from functools import partial
 
 import numpy as np
 
-from benchmarks.contestant import DENSE, Contestant
+from benchmarks.contestant import DENSE, Contestant, as_stored
 from benchmarks.journal import Journal
 from benchmarks.memory import extra_memory
 from benchmarks.scaling import plain_exponent, ratios, settle_rounds
@@ -116,7 +116,7 @@ def sweep(
             taken[known.round, known.implementation, known.m] = known
             spent[known.round, known.implementation, known.m] = entry["elapsed"]
     elapsed = 0.0  # as if nothing had cut the sweep off: round by round, of those in the journal, too
-    networks = _Networks(plan)
+    networks = _Networks(plan, contestants)
     try:
         _warm_up(plan, contestants, networks)
         for number in range(plan.rounds):
@@ -147,16 +147,17 @@ def sweep(
 
 
 class _Networks:
-    """Initial networks, one for every width, drawn when first asked for."""
+    """Initial networks, one for every width, drawn when first asked for, that all contestants can hold."""
 
-    def __init__(self, plan: Plan):
-        self._plan, self._kept = plan, dict[int, Network]()
+    def __init__(self, plan: Plan, contestants: Sequence[Contestant]):
+        self._plan, self._contestants, self._kept = plan, contestants, dict[int, Network]()
 
     def of(self, m: int) -> Network:
         if m not in self._kept:
             plan = self._plan
             inputs = plan.training.problem.X.shape[1]
-            self._kept[m] = random_network(inputs, [m] * plan.depth, seed=plan.seed, dtype=plan.training.dtype)
+            drawn = random_network(inputs, [m] * plan.depth, seed=plan.seed, dtype=plan.training.dtype)
+            self._kept[m] = as_stored(drawn, self._contestants)
         return self._kept[m]
 
 

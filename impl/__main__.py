@@ -16,7 +16,7 @@ from impl.kernels import KERNELS
 from impl.loss import LOSSES_BY_NAME
 from impl.solvers import SOLVERS
 from impl.weights import MAINTENANCE, WEIGHTS
-from reference.contract import ACTIVATIONS, LOSSES, METHODS, Activation, SolveError, load_problem
+from reference.contract import ACTIVATIONS, LOSSES, METHODS, STORAGES, Activation, SolveError, load_problem
 from reference.contract.arguments import affordable
 from reference.contract.command_line import add_machine_options, add_problem_options, real, run, whole
 from reference.contract.network import HIGHEST_B, LOWEST_B
@@ -42,6 +42,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     group.add_argument("--weights", choices=WEIGHTS, default="eager", help="default: %(default)s")
     group.add_argument(
         "--maintenance", choices=list(MAINTENANCE), default="fold", help="of lazy weights; default: fold"
+    )
+    group.add_argument(
+        "--storage", choices=STORAGES, default=None, help="of lazy weights that are not folded; default: that of dtype"
     )
     group.add_argument("--solver", choices=list(SOLVERS), default="cholesky", help="default: %(default)s")
     group.add_argument("--kernels", choices=KERNELS, default="auto", help="default: %(default)s")
@@ -69,6 +72,7 @@ def _train(options: argparse.Namespace) -> int:
         maintenance=options.maintenance,
         solver=options.solver,
         kernels=options.kernels,
+        storage=options.storage,
     )
     del network  # half of the memory
     print(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ from impl.weights import (
     Maintenance,
     Weights,
     WriteUnlessAnchored,
+    out_of_range,
     select_maintenance,
+    select_storage,
 )
 from impl.work import tensor_bytes
-from reference.contract import LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
+from reference.contract import DTYPES, LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
 from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
 
 
@@ -44,6 +47,7 @@ def factory(
     forward: str = "gather",
     certificate_memory: int | None = None,
     self_check: bool = False,
+    storage: str | None = None,
 ) -> SparseNetwork:
     """Builds the sparse implementation.
 
@@ -63,10 +67,14 @@ def factory(
             weights are then written when that pays for new certificates, too.
         certificate_memory: Bytes that certified passes may keep in blocks; None for 15 % of the weights'.
         self_check: Whether certified passes are compared with products in full: for tests.
+        storage: None stores the weights in `dtype`; "bfloat16" in half of the memory of float32. The network is then
+            the given one with its weights, as in float32, rounded to bfloat16, to nearest and at ties to even; all that
+            is computed of it, and trained, is in float32 as ever. With lazy weights that are never folded, and
+            forward="gather" (see impl.weights.storage).
 
     Raises:
         ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
-            or overflows the dtype.
+            or overflows the dtype or the storage, and for choices that do not go together.
     """
     if not isinstance(network, Network):
         raise ArgumentError("network", "a Network", type(network).__name__)
@@ -77,7 +85,8 @@ def factory(
     layers = trained("trained_layers", trained_layers, network.depth)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     certifies = choice.certifies(network.widths[1:])
-    needed = sum(weight.size for weight in network.weights) * machine.dtype.itemsize
+    stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))
+    needed = sum(weight.size for weight in network.weights) * stored.itemsize
     affordable("network", needed, machine.memory)
     shell = _checked_shell(network, machine.dtype_name)
     kept: list[Weights] = []
@@ -86,7 +95,9 @@ def factory(
         if weights == "eager" and not certifies:
             kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
         else:
-            base = Base.of_matrix(matrix, machine.device, machine.dtype)
+            base = Base.of_matrix(matrix, machine.device, stored)
+            if not math.isfinite(base.magnitude):
+                raise out_of_range(f"weights[{layer - 1}]", matrix, base.table)
             kept.append(
                 LazyWeights(layer, base, machine.kernels, WriteUnlessAnchored() if weights == "eager" else policy)
             )
@@ -102,9 +113,11 @@ def factory(
     return built
 
 
-def capabilities(*, solver: str | Solver = "cholesky", **_: Any) -> Capabilities:
+def capabilities(*, solver: str | Solver = "cholesky", storage: str | None = None, **_: Any) -> Capabilities:
     """What `factory` can do when it is given these options."""
     return Capabilities(
+        dtypes=DTYPES if storage is None else ("float32",),
+        storage=storage,
         losses=LOSSES,
         readout_bias=True,
         trained_layers=True,
@@ -138,13 +151,18 @@ class Machine:
     @property
     def dtype(self) -> torch.dtype:
         """As torch names it."""
-        dtype: torch.dtype = getattr(torch, self.dtype_name)
-        return dtype
+        return torch_dtype(self.dtype_name)
 
     @property
     def memory(self) -> int | None:
         """Bytes of the device's memory; None for the machine's own."""
         return torch.cuda.mem_get_info(self.device)[1] if self.device.type == "cuda" else None
+
+
+def torch_dtype(name: str) -> torch.dtype:
+    """The dtype of a name."""
+    dtype: torch.dtype = getattr(torch, name)
+    return dtype
 
 
 def _checked_shell(network: Network, dtype: str) -> Shell:

@@ -25,7 +25,7 @@ from impl.files import load_delta, open_base, save_delta, write_base
 from impl.implementation import SparseNetwork
 from impl.pretrained import ShiftedReLU, density, from_module
 from impl.weights import RecompressWhenGrown
-from reference.contract import Classes, load_digit_classes
+from reference.contract import STORAGES, Classes, load_digit_classes
 from reference.contract.command_line import real, run, whole
 from reference.contract.shapes import Float, Int
 
@@ -47,6 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--tolerance", type=real(0.0, 1.0), default=1e-2, help="of recompressions; default: %(default)s"
     )
+    parser.add_argument("--storage", choices=STORAGES, default=None, help="of the base's weights; default: float32")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="default: %(default)s")
     parser.add_argument("--threads", type=whole(1, 1024), default=None, help="default: torch's own choice")
     parser.add_argument("--folder", default=None, help="keeps base and delta there; default: a temporary one")
@@ -71,7 +72,7 @@ def _fine_tune(options: argparse.Namespace, base: Path, delta: Path) -> int:
     network = from_module(module)
     print(f"pretrained on digits 0–4: accuracy {_accuracy(_dense(module), old_test):.3f} there")
     _print_densities(module, train, old_test)
-    write_base(network, base)
+    write_base(network, base, storage=options.storage)
     before = _sha256(base)
 
     tuned = open_base(base, maintenance=RecompressWhenGrown(tolerance=options.tolerance))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ import torch
 from impl.files.atomic import absolute_path
 from impl.files.container import SCHEMA_VERSION, Container, write_container
 from impl.shell import Shell
-from impl.weights import Base
+from impl.weights import Base, out_of_range, storage_name
 from reference.contract import Activation, ArgumentError, Network
 from reference.contract.arguments import array, dtype_name
 from reference.contract.network import check_activation
@@ -22,7 +23,9 @@ from reference.contract.shapes import Float
 BASE_FORMAT = "subquadratic-training/base"
 
 
-def write_base(network: Network, path: str | os.PathLike[str], *, dtype: str = "float32") -> None:
+def write_base(
+    network: Network, path: str | os.PathLike[str], *, dtype: str = "float32", storage: str | None = None
+) -> None:
     """Writes a network as a base for fine-tunings, in place of a file that may be there.
 
     The weights are written as the tables W_ℓᵀ, (m_{ℓ−1}, m_ℓ), whose rows a forward pass gathers. The file is replaced
@@ -32,13 +35,15 @@ def write_base(network: Network, path: str | os.PathLike[str], *, dtype: str = "
         network: The network.
         path: Of the file, in a folder that exists.
         dtype: "float32" or "float64".
+        storage: "bfloat16" halves the file, with the weights rounded to that as by impl.factory; None for the dtype.
 
     Raises:
-        ArgumentError: for numbers that are not finite in the dtype, and where the file cannot be written.
+        ArgumentError: for numbers that are not finite in dtype and storage, and where the file cannot be written.
     """
     if not isinstance(network, Network):
         raise ArgumentError("network", "a Network", type(network).__name__)
     dtype = dtype_name("dtype", dtype)
+    stored = storage_name(storage, dtype)
     found = {
         **{f"weights[{index}]": weight for index, weight in enumerate(network.weights)},
         **{f"biases[{index}]": bias for index, bias in enumerate(network.biases or ())},
@@ -46,7 +51,10 @@ def write_base(network: Network, path: str | os.PathLike[str], *, dtype: str = "
         **({} if network.readout_bias is None else {"readout_bias": network.readout_bias}),
     }
     checked = {name: array(name, value, value.shape, dtype) for name, value in found.items()}
-    arrays = {table_name(layer): checked.pop(f"weights[{layer - 1}]").T for layer in range(1, network.depth + 1)}
+    arrays = {
+        table_name(layer): _table(f"weights[{layer - 1}]", checked.pop(f"weights[{layer - 1}]"), stored)
+        for layer in range(1, network.depth + 1)
+    }
     for layer in range(1, network.depth + 1) if network.biases else ():
         arrays[_bias(layer)] = checked.pop(f"biases[{layer - 1}]")
     metadata = {
@@ -86,13 +94,23 @@ class BaseFile:
         container: The file.
         sha256: Of all of it.
         shell: All but the weights.
-        tables: (W⁰_ℓ)ᵀ of every layer, on the mapped file.
+        tables: (W⁰_ℓ)ᵀ of every layer, on the mapped file, all in one dtype: the network's, or a narrower one.
     """
 
     container: Container
     sha256: str
     shell: Shell
     tables: tuple[Float[torch.Tensor, "_ _"], ...]
+
+    @property
+    def dtype(self) -> str:
+        """The network's, by name."""
+        return self.shell.readout.dtype.name
+
+    @property
+    def storage(self) -> str:
+        """The tables', by name."""
+        return str(self.tables[0].dtype).removeprefix("torch.")
 
     @classmethod
     def opened(cls, argument: str, path: Path, sha256: str | None = None) -> BaseFile:
@@ -127,12 +145,13 @@ def _contents(file: Container) -> tuple[Shell, tuple[Float[torch.Tensor, "_ _"],
     file.check_names({table_name(layer) for layer in layers} | optional | {"readout"})
 
     dtype = file.tensors["readout"].dtype
-    if not dtype.is_floating_point:
+    if dtype not in (torch.float32, torch.float64):
         raise file.refusal("weights in float32 or float64", str(dtype))
+    narrow = dtype == torch.float32 and file.tensors[table_name(1)].dtype == torch.bfloat16
     tables: list[Float[torch.Tensor, "_ _"]] = []
     for layer in layers:
         fan_in = tables[-1].shape[1] if tables else None
-        tables.append(file.tensor(table_name(layer), dtype, (fan_in, None)))
+        tables.append(file.tensor(table_name(layer), torch.bfloat16 if narrow else dtype, (fan_in, None)))
     widths = (tables[0].shape[0], *(table.shape[1] for table in tables))
     readout = file.finite("readout", dtype, (None, widths[-1]))
     if 0 in (*widths, readout.shape[0]):
@@ -147,6 +166,16 @@ def _contents(file: Container) -> tuple[Shell, tuple[Float[torch.Tensor, "_ _"],
         ),
         tuple(tables),
     )
+
+
+def _table(argument: str, weight: Float[np.ndarray, "fan_out fan_in"], stored: str) -> np.ndarray:
+    """The table of a weight matrix as it comes in the file: in bfloat16 by its bits."""
+    if stored != "bfloat16":
+        return weight.T
+    base = Base.of_matrix(weight, torch.device("cpu"), torch.bfloat16)
+    if not math.isfinite(base.magnitude):
+        raise out_of_range(argument, weight, base.table)
+    return base.table.view(torch.uint16).numpy()
 
 
 def _activation(file: Container) -> Activation:

@@ -7,7 +7,7 @@ have the same hash. Read by the library, which maps the file and checks that the
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -21,8 +21,15 @@ from reference.contract import ArgumentError
 SCHEMA_VERSION = "1"
 
 # The types that the files may hold, by their names there.
-_TORCH_DTYPES = {"F32": torch.float32, "F64": torch.float64, "I32": torch.int32}
-_NAMES = {np.dtype(np.float32): "F32", np.dtype(np.float64): "F64", np.dtype(np.int32): "I32"}
+DTYPES = ("F32", "F64", "I32", "BF16")
+
+# NumPy has no bfloat16: arrays in it are handed over by their bits.
+_NAMES = {
+    np.dtype(np.float32): "F32",
+    np.dtype(np.float64): "F64",
+    np.dtype(np.int32): "I32",
+    np.dtype(np.uint16): "BF16",
+}
 
 # Of the header with its length, so that the arrays begin where a cache line does.
 _ALIGNMENT = 64
@@ -34,7 +41,8 @@ def write_container(path: Path, metadata: Mapping[str, str], arrays: Mapping[str
     Args:
         path: Of the file.
         metadata: Text by name.
-        arrays: In the order in which they come in the file; one that is not C-contiguous is copied, one at a time.
+        arrays: In the order in which they come in the file; one that is not C-contiguous is copied, one at a time. One
+            in uint16 has the bits of bfloat16.
 
     Raises:
         ArgumentError: where it cannot be written.
@@ -62,13 +70,14 @@ class Container:
     tensors: dict[str, torch.Tensor]
 
     @classmethod
-    def read(cls, argument: str, path: Path, form: str) -> Container:
+    def read(cls, argument: str, path: Path, form: str, dtypes: Collection[str] = DTYPES) -> Container:
         """Maps a file.
 
         Args:
             argument: The argument that named it.
             path: Of the file.
             form: The format that its metadata must name.
+            dtypes: That arrays of the format may have.
 
         Raises:
             ArgumentError: for a file that cannot be read, is damaged, or has another format.
@@ -81,11 +90,11 @@ class Container:
                 if found != (form, SCHEMA_VERSION):
                     raise ArgumentError(argument, expected, f"format {found[0]!r}, version {found[1]!r} in {path}")
                 names = list(file.keys())
-                dtypes = {name: file.get_slice(name).get_dtype() for name in names}
-                for name, dtype in dtypes.items():
-                    if dtype not in _TORCH_DTYPES:
+                for name in names:
+                    dtype = file.get_slice(name).get_dtype()
+                    if dtype not in dtypes:
                         raise ArgumentError(
-                            argument, f"arrays in {', '.join(_TORCH_DTYPES)}", f"{name!r} in {dtype} in {path}"
+                            argument, f"arrays in {', '.join(dtypes)}", f"{name!r} in {dtype} in {path}"
                         )
                 tensors = {name: file.get_tensor(name) for name in names}
         except (SafetensorError, OSError, RuntimeError) as error:

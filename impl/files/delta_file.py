@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from impl.construction import torch_dtype
 from impl.files.atomic import absolute_path
 from impl.files.base_file import BaseFile
 from impl.files.container import SCHEMA_VERSION, Container, write_container
@@ -53,7 +54,7 @@ def save_delta(network: SparseNetwork, path: str | os.PathLike[str]) -> None:
     metadata = {
         "format": DELTA_FORMAT,
         "version": SCHEMA_VERSION,
-        "dtype": _dtype_name(network.origin.bases[0].table),
+        "dtype": network.shell.readout.dtype.name,
         "base": _relative(network.origin.path, target.parent),
         "base_sha256": network.origin.sha256,
     }
@@ -91,19 +92,18 @@ def load_delta(
     tuning = FineTuning.checked(device, maintenance, solver, kernels)
     source = absolute_path("path", path)
     # A copy: a file that somebody changes in place would otherwise change after it was checked.
-    file = Container.read("path", source, DELTA_FORMAT).copied()
+    file = Container.read("path", source, DELTA_FORMAT, ("F32", "F64", "I32")).copied()
     metadata = {name: text for name, text in file.metadata.items() if name != "checksum"}
     found = _checksum(metadata, {name: tensor.numpy() for name, tensor in file.tensors.items()})
     if file.text("checksum") != found:
         raise file.refusal(f"contents of the checksum {file.text('checksum')!r}", f"{found!r}")
     recorded = absolute_path("base", source.parent / file.text("base") if base is None else base)
     opened = BaseFile.opened("base", recorded, file.text("base_sha256"))
-    dtype = opened.tables[0].dtype
-    if file.text("dtype") != _dtype_name(opened.tables[0]):
-        raise file.refusal(f"the dtype of its base, {dtype}", file.text("dtype"))
+    if file.text("dtype") != opened.dtype:
+        raise file.refusal(f"the dtype of its base, {opened.dtype}", file.text("dtype"))
     file.check_names(names_of(file, opened.shell.depth))
     low_ranks = [
-        low_rank_of(file, layer, (table.shape[0], table.shape[1]), dtype, tuning.machine.device)
+        low_rank_of(file, layer, (table.shape[0], table.shape[1]), torch_dtype(opened.dtype), tuning.machine.device)
         for layer, table in enumerate(opened.tables, start=1)
     ]
     return tuning.over(opened, trained_layers, low_ranks)
@@ -124,7 +124,3 @@ def _relative(path: Path, folder: Path) -> str:
         return Path(os.path.relpath(path, folder)).as_posix()
     except ValueError:  # no relative path leads from one drive to another
         return path.as_posix()
-
-
-def _dtype_name(table: torch.Tensor) -> str:
-    return str(table.dtype).removeprefix("torch.")

@@ -16,7 +16,7 @@ from impl.files.base_file import BaseFile, Origin, table_name
 from impl.implementation import SparseNetwork
 from impl.passes import ForwardChoice
 from impl.solvers import Solver, select_solver
-from impl.weights import Base, LazyWeights, LowRank, Maintenance, select_maintenance
+from impl.weights import Base, LazyWeights, LowRank, Maintenance, check_maintenance, select_maintenance
 from impl.work import tensor_bytes
 from reference.contract import LayerWork, PhaseWork
 from reference.contract.arguments import affordable, trained
@@ -31,7 +31,7 @@ def open_base(
     trained_layers: Iterable[int] | None = None,
     kernels: str = "auto",
 ) -> SparseNetwork:
-    """Opens a base as a network with lazy weights W = W⁰ − D, D = 0, in the dtype of the file.
+    """Opens a base as a network with lazy weights W = W⁰ − D, D = 0, in dtype and storage of the file.
 
     On the CPU the tables are the mapped file: nothing is copied, and networks on one base share its pages, within a
     process and between processes. Other devices get a copy. Nothing ever writes the file; it is read from beginning to
@@ -41,7 +41,8 @@ def open_base(
     Args:
         path: Of a file that write_base wrote.
         device: A torch device.
-        maintenance: See impl.factory. A fold copies the tables, and what it made can no longer be saved as a delta.
+        maintenance: See impl.factory. A fold copies the tables, and what it made can no longer be saved as a delta;
+            into a base that is stored in bfloat16 nothing is folded.
         solver: See impl.factory.
         trained_layers: See impl.factory.
         kernels: See impl.factory.
@@ -89,7 +90,8 @@ class FineTuning:
         """
         begin = time.perf_counter()
         layers = trained("trained_layers", trained_layers, file.shell.depth)
-        machine = replace(self.machine, dtype_name=str(file.tables[0].dtype).removeprefix("torch."))
+        machine = replace(self.machine, dtype_name=file.dtype)
+        check_maintenance(file.storage, self.maintenance)
         if machine.device.type != "cpu":
             affordable(file.container.argument, tensor_bytes(*file.tables), machine.memory)
         bases = tuple(Base(table.to(machine.device), shared=True) for table in file.tables)

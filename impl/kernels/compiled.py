@@ -18,6 +18,7 @@ import numpy as np
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.stored import number, stored
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
 from reference.contract.shapes import Float, Int
@@ -38,7 +39,7 @@ MOST_THREADS: int = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009
 
 
 class CompiledKernels:
-    """See Kernels. For tables on the CPU, in float32 or float64."""
+    """See Kernels. For tables on the CPU: in float32 or float64, and in bfloat16 those that products read."""
 
     name = "compiled"
 
@@ -66,7 +67,7 @@ class CompiledKernels:
         """See Kernels."""
         out = values.new_empty(support.samples, table.shape[1])
         threads = use_threads(support.entries * table.shape[1])
-        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), table.numpy(), out.numpy()
+        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), stored(table), out.numpy()
         if table.shape[1] <= NARROW:
             _gather_narrow(*arguments)
         else:
@@ -91,7 +92,7 @@ class CompiledKernels:
             columns.offsets.numpy(),
             unsigned(columns.units),
             values.numpy(),
-            table.numpy(),
+            stored(table),
             out.numpy(),
             table.shape[1] * table.element_size() // CACHE_LINE,
         )
@@ -292,12 +293,12 @@ def _gather(offsets, units, values, table, out, tiles):
                     )
                     vp, vq, vr, vs = values[entry], values[entry + 1], values[entry + 2], values[entry + 3]
                     for j in range(total.size):
-                        total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+                        total[j] += vp * number(p[j]) + vq * number(q[j]) + vr * number(r[j]) + vs * number(s[j])
                     entry += 4
                 while last and entry < end:
                     p, vp = table[units[entry], low:high], values[entry]
                     for j in range(total.size):
-                        total[j] += vp * p[j]
+                        total[j] += vp * number(p[j])
                     entry += 1
                 position[i] = entry
 
@@ -322,7 +323,7 @@ def _gather_restricted(
                 factors = values[output, low:high]
                 total = values.dtype.type(0)
                 for j in range(units.size):
-                    total += row[units[j]] * factors[j]
+                    total += number(row[units[j]]) * factors[j]
                 out[output, entry] = total
 
 
@@ -336,12 +337,12 @@ def _gather_narrow(offsets, units, values, table, out):
             p, q, r, s = table[units[entry]], table[units[entry + 1]], table[units[entry + 2]], table[units[entry + 3]]
             vp, vq, vr, vs = values[entry], values[entry + 1], values[entry + 2], values[entry + 3]
             for j in range(total.size):
-                total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+                total[j] += vp * number(p[j]) + vq * number(q[j]) + vr * number(r[j]) + vs * number(s[j])
             entry += 4
         while entry < end:
             p, vp = table[units[entry]], values[entry]
             for j in range(total.size):
-                total[j] += vp * p[j]
+                total[j] += vp * number(p[j])
             entry += 1
 
 

@@ -31,7 +31,8 @@ class Kernels(Protocol):
     ) -> Float[torch.Tensor, "n fan_out"]:
         """out[i] = Σ_{a ∈ support_i} values[i, a] · table[a]: whole rows of the table, entries · fan_out work.
 
-        Sums are taken in the values' dtype, which may be a wider one than that of the table.
+        Sums are taken in the values' dtype, which may be a wider one than that of the table: nothing is rounded to
+        the table's. Of a table in bfloat16 only what is read is widened.
         """
 
     def gather_restricted(
@@ -41,7 +42,10 @@ class Kernels(Protocol):
         values: Float[torch.Tensor, "c column_entries"],
         table: Float[torch.Tensor, "m fan_out"],
     ) -> Float[torch.Tensor, "c row_entries"]:
-        """out[o, (i, a)] = Σ_{f ∈ columns_i} table[a, f] · values[o, (i, f)]: the k × k blocks only."""
+        """out[o, (i, a)] = Σ_{f ∈ columns_i} table[a, f] · values[o, (i, f)]: the k × k blocks only.
+
+        Of a table in a narrower dtype than the values' what is read is widened.
+        """
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """How many units of a support are not in the unions, sample by sample."""

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
 from reference.contract.shapes import Bool, Float, Int
@@ -46,6 +47,8 @@ class TorchKernels:
         """See Kernels."""
         if table.dtype == values.dtype:
             return _bags(support.units, table, support.offsets, values)
+        if table.dtype == torch.bfloat16:
+            return gather_widened(support, values, table)
         out = values.new_zeros(support.samples, table.shape[1])
         length = max(1, WIDENED // table.shape[1])
         for begin in range(0, support.entries, length):  # the rows that are named, never the whole table

@@ -14,6 +14,7 @@ from impl.weights.maintenance import (
     WriteUnlessAnchored,
     select_maintenance,
 )
+from impl.weights.storage import check_maintenance, out_of_range, select_storage, storage_name
 
 #: The names of the ways.
 WEIGHTS = ("eager", "lazy")
@@ -32,5 +33,9 @@ __all__ = [
     "Weights",
     "WeightsUpdate",
     "WriteUnlessAnchored",
+    "check_maintenance",
+    "out_of_range",
     "select_maintenance",
+    "select_storage",
+    "storage_name",
 ]

@@ -15,6 +15,7 @@ from impl.weights.low_rank import LowRank, OuterProducts
 from impl.weights.magnitude import magnitude_after
 from impl.weights.maintenance import Maintenance
 from impl.weights.panels import Panels
+from impl.weights.storage import refuse_to_write
 from impl.weights.table import apply_table, apply_table_transpose
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
@@ -116,9 +117,8 @@ class LazyWeights:
         self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter
     ) -> Float[torch.Tensor, "fan_out n"]:
         """D h, by unit; it is valid until the next one, of whatever layer."""
-        table = self.table
-        size = table.shape[1], support.samples
-        out = self._kernels.workspace.empty("change", *size, table.dtype, table.device)
+        size = self.table.shape[1], support.samples
+        out = self._kernels.workspace.empty("change", *size, values.dtype, values.device)
         self._panels.apply(self.state.low_rank, support, values, out, work)
         return out
 
@@ -177,8 +177,12 @@ class LazyWeights:
 
         Sparse terms are written in place on their k × k blocks. A base that is shared or a file is copied first, and so
         is one that dense factors fold into, since all of it changes: passes over all of W. It counts as `folds` folds.
+
+        Raises:
+            ArgumentError: for a base that is stored in a narrower dtype: see impl.weights.storage.
         """
         low_rank, base = state.low_rank, state.base
+        refuse_to_write(base.table.dtype)
         size = base.table.element_size()
         if base.shared or low_rank.dense is not None:
             base = base.private_copy()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from impl.work import WorkMeter
 from reference.contract import ArgumentError
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 class Maintenance(Protocol):
     """Decides what becomes of an appended update."""
+
+    @property
+    def folds(self) -> bool:
+        """Whether it may ever fold, and so needs a base that can be written without loss."""
 
     def plan(self, weights: LazyWeights, state: LazyState, work: WorkMeter) -> LazyUpdate:
         """Prepares the change to `state`, in which an update was appended, or to what maintenance makes of it.
@@ -29,6 +33,8 @@ class Maintenance(Protocol):
 class Keep:
     """See Maintenance. Never folds, never recompresses: exact, and the rank grows by n at every step."""
 
+    folds = False
+
     def plan(self, weights: LazyWeights, state: LazyState, work: WorkMeter) -> LazyUpdate:
         """See Maintenance."""
         return weights.plan_state(state)
@@ -39,6 +45,8 @@ class FoldWhenPaid:
 
     So the two are equal in the long run, which is at most twice what the best moment would have cost; nothing to tune.
     """
+
+    folds = True
 
     def plan(self, weights: LazyWeights, state: LazyState, work: WorkMeter) -> LazyUpdate:
         """See Maintenance."""
@@ -69,6 +77,7 @@ class RecompressWhenGrown:
         tolerance: Relative, in the Frobenius norm of the accumulated update.
     """
 
+    folds: ClassVar[bool] = False
     growth: int = 8
     tolerance: float = 1e-6
 

@@ -47,4 +47,4 @@ def empty_table(rows: int, columns: int, device: torch.device, dtype: torch.dtyp
     """An uninitialized table. On the CPU NumPy allocates it: it asks for huge pages, which scattered reads like."""
     if device.type != "cpu":
         return torch.empty(rows, columns, device=device, dtype=dtype)
-    return torch.from_numpy(np.empty((rows, columns), str(dtype).removeprefix("torch.")))
+    return torch.from_numpy(np.empty((rows, columns * dtype.itemsize), np.uint8)).view(dtype)

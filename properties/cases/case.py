@@ -10,6 +10,7 @@ import numpy as np
 
 import reference
 from properties.cases import planting
+from properties.cases.storage import stored
 from reference.contract import Activation, Network
 
 
@@ -40,6 +41,7 @@ class Case:
         sparse: Whether about half of the weights and of the readout's elements are zero.
         lattice: Whether all numbers are small integers, so that sums of products are exact.
         dtype: The dtype under test; all numbers are representable in it.
+        storage: What weights are stored in, if not in dtype; all weights are representable in it, too.
         learning_rate: η; for gradient descent in units of 1/‖G‖₂, so that no run diverges by itself.
         relative_damping: λ over the mean diagonal element of the Gram matrix.
         seed: Draws the numbers.
@@ -64,13 +66,14 @@ class Case:
     sparse: bool = False
     lattice: bool = False
     dtype: str = "float64"
+    storage: str | None = None
     learning_rate: float = 0.5
     relative_damping: float = 1e-2
     seed: int = 0
 
     @cached_property
     def network(self) -> Network:
-        """The network, in the dtype under test."""
+        """The network, in the dtype under test, its weights in the storage."""
         generator = np.random.default_rng((self.seed, 0))
         sizes = [self.input_dimension, *self.widths]
 
@@ -88,8 +91,15 @@ class Case:
             chosen = np.random.default_rng((self.seed, 3))
             for array in (*weights, readout):
                 array[chosen.integers(2, size=array.shape) == 0] = 0.0
+        weights = [self.stored(weight) for weight in weights]
         network = Network(weights, biases, readout, Activation(self.kind, self.b), readout_bias)
-        return planting.at_the_threshold(network, self.X[0], self.planted, self.lattice) if self.planted else network
+        if not self.planted:
+            return network
+        return planting.at_the_threshold(network, self.X[0], self.planted, self.lattice, self.storage)
+
+    def stored(self, weight: np.ndarray) -> np.ndarray:
+        """What an implementation holds of weights that it is given, in the dtype under test."""
+        return stored(weight, self.storage)
 
     @cached_property
     def X(self) -> np.ndarray:

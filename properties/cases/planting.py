@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from properties.cases.storage import stored
 from reference import activation as phi
 from reference.contract import Network
 from reference.contract.shapes import Float
@@ -16,7 +17,9 @@ from reference.forward import forward
 LARGEST_CHANGE = 2.0**6
 
 
-def at_the_threshold(network: Network, x: Float[np.ndarray, " d"], units: int, lattice: bool) -> Network:
+def at_the_threshold(
+    network: Network, x: Float[np.ndarray, " d"], units: int, lattice: bool, storage: str | None = None
+) -> Network:
     """Plants the first units of every layer at their threshold.
 
     Args:
@@ -25,12 +28,13 @@ def at_the_threshold(network: Network, x: Float[np.ndarray, " d"], units: int, l
         units: How many a layer; all where a layer has fewer.
         lattice: Whether z is to be exact: weights of zero, and as biases in turn τ, the next number above and the
             next below. Otherwise the weights move along h, the least change that makes z = τ but for rounding.
+        storage: What weights are rounded to. What that takes z from τ the biases make up for, where there are any.
     """
     for layer in range(network.depth):
         if lattice:
             network = _by_biases(network, layer, units)
         else:
-            network = _by_weights(network, layer, units, x.astype(np.float64))
+            network = _by_weights(network, layer, units, x.astype(np.float64), storage)
     return network
 
 
@@ -45,7 +49,7 @@ def _by_biases(network: Network, layer: int, units: int) -> Network:
     return replace(network, weights=weights, biases=biases)
 
 
-def _by_weights(network: Network, layer: int, units: int, x: Float[np.ndarray, " d"]) -> Network:
+def _by_weights(network: Network, layer: int, units: int, x: Float[np.ndarray, " d"], storage: str | None) -> Network:
     trace = forward(_in_float64(network), x[None])
     h, z = trace.hidden[layer][0], trace.preactivations[layer][0, :units]
     norm = h @ h
@@ -57,8 +61,13 @@ def _by_weights(network: Network, layer: int, units: int, x: Float[np.ndarray, "
     planted = np.abs(change).max(axis=1) <= LARGEST_CHANGE * np.abs(weight).max()
     weight[:units][planted] += change[planted]
     weights = list(network.weights)
-    weights[layer] = weight
-    return replace(network, weights=weights)
+    weights[layer] = stored(weight, storage)
+    biases = None if network.biases is None else list(network.biases)
+    if storage is not None and biases is not None:
+        bias = biases[layer].copy()
+        bias[:units][planted] = tau - weights[layer][:units][planted].astype(np.float64) @ h
+        biases[layer] = bias
+    return replace(network, weights=weights, biases=biases)
 
 
 def _in_float64(network: Network) -> Network:

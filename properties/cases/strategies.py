@@ -149,6 +149,7 @@ def cases(draw: st.DrawFn, capabilities: Capabilities) -> Case:
         weight_magnitude=draw(st.sampled_from([0, 0, 0, 0, 0, 0, -2, 2])),
         sparse=draw(st.sampled_from([False] * 5 + [True])),
         dtype=draw(st.sampled_from(capabilities.dtypes)),
+        storage=capabilities.storage,
         learning_rate=draw(st.sampled_from([0.5, 1.0, 0.01])),
         relative_damping=draw(st.sampled_from([1e-2] * 7 + [1.0] * 6 + [1e-4] * 5 + [1e-8, 0.0])),
         seed=draw(st.integers(0, 2**16)),
@@ -209,6 +210,7 @@ def lattice_cases(draw: st.DrawFn, capabilities: Capabilities) -> Case:
         sparse=draw(st.sampled_from([False, False, False, True])),
         lattice=True,
         dtype=draw(st.sampled_from(capabilities.dtypes)),
+        storage=capabilities.storage,
         seed=draw(st.integers(0, 2**16)),
     )
 
@@ -230,6 +232,7 @@ def threshold_cases(draw: st.DrawFn, capabilities: Capabilities) -> Case:
         samples=draw(st.integers(1, 5)),
         lattice=True,
         dtype=draw(st.sampled_from(capabilities.dtypes)),
+        storage=capabilities.storage,
         seed=draw(st.integers(0, 2**16)),
     )
 
@@ -251,6 +254,7 @@ def within(case: Case, capabilities: Capabilities) -> Case | None:
         return None
     if case.loss not in capabilities.losses:
         return None
-    if case.dtype not in capabilities.dtypes:
-        return replace(case, dtype=capabilities.dtypes[0]) if capabilities.dtypes else None
-    return case
+    if not capabilities.dtypes:
+        return None
+    dtype = case.dtype if case.dtype in capabilities.dtypes else capabilities.dtypes[0]
+    return replace(case, dtype=dtype, storage=capabilities.storage)

@@ -3,6 +3,7 @@
 # isort: off
 from properties.claims import evaluation
 from properties.claims import ties
+from properties.claims import storage
 from properties.claims import consistency
 from properties.claims import differences
 from properties.claims import symmetries
@@ -45,6 +46,7 @@ __all__ = [
     "singular",
     "sizes",
     "standstill",
+    "storage",
     "symmetries",
     "ties",
     "training",

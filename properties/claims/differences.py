@@ -89,7 +89,7 @@ def _moved(case: Case, layer: int) -> tuple[Network, Float[np.ndarray, "fan_out 
     masks = forward(network, case.X).masks
     weights = list(network.weights)
     for halving in range(HALVINGS):
-        weights[layer - 1] = (weight + 2.0**-halving * direction).astype(weight.dtype)
+        weights[layer - 1] = case.stored((weight + 2.0**-halving * direction).astype(weight.dtype))
         moved = replace(network, weights=weights)
         now = forward(moved, case.X).masks
         if all(np.array_equal(mask, other) for mask, other in zip(masks, now, strict=True)):

@@ -17,7 +17,7 @@ from properties.claims.steps import check_step, tame
 from properties.runner.compare import Mismatch, assert_close, assert_identical
 from properties.runner.registry import register
 from properties.runner.subject import Subject
-from properties.tolerances.rounding import Arithmetic, Bounded
+from properties.tolerances.rounding import Bounded, storing_error
 from reference.contract import Capabilities, Implementation, Network
 
 Operation = tuple[Any, ...]
@@ -172,9 +172,9 @@ class _Machine:
     def rebuild(self) -> bool:
         given = self.known
         self.implementation, self.known = self._built(given)
-        u = Arithmetic(self.case.dtype).roundoff  # weights that are held as sums may come back in float64
         for layer, (weight, now) in enumerate(zip(given.weights, self.known.weights, strict=True), start=1):
-            assert_close(f"weights rebuilt, layer {layer}", ("unit", "input"), now, Bounded(weight, u * np.abs(weight)))
+            off = storing_error(weight, self.case.dtype, self.case.storage)  # sums may have come in float64
+            assert_close(f"weights rebuilt, layer {layer}", ("unit", "input"), now, Bounded(weight, off))
         return True
 
     def check_nothing_else_moved(self, name: str) -> None:

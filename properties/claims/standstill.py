@@ -21,7 +21,7 @@ CORNERS = {
 
 #: No unit is active: where the threshold is far above, or where samples are zero.
 DEAD = {
-    "threshold far above": Case(widths=(6, 7), b=28.0, samples=3),
+    "threshold far above": Case(widths=(6, 7), b=16.0, samples=3),
     "zero samples": Case(widths=(9, 8), b=0.5, samples=3, zeros=3, dtype="float32"),
     "small weights": Case(widths=(12, 5, 7), b=1.0, samples=2, weight_magnitude=-8, outputs=3),
 }

@@ -57,6 +57,8 @@ def header_lines(data: dict[str, Any]) -> list[str]:
         f"losses {', '.join(capabilities['losses'])}",
         f"methods {', '.join(capabilities['methods'])}",
     ]
+    if capabilities["storage"]:
+        declared.append(f"weights stored in {capabilities['storage']}")
     if lacking:
         declared.append(f"without {', '.join({'outputs': 'several outputs'}.get(n, n) for n in lacking)}")
     return [

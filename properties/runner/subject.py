@@ -17,6 +17,7 @@ from reference.contract import (
     DTYPES,
     LOSSES,
     METHODS,
+    STORAGES,
     Capabilities,
     Factory,
     Implementation,
@@ -119,4 +120,9 @@ def subject_named(name: str, device: str = "cpu", run_length: int = 8) -> Subjec
         for word in getattr(subject.capabilities, field_name):
             if word not in allowed:
                 raise ArgumentError(f"capabilities.{field_name}", "some of " + ", ".join(allowed), repr(word))
+    storage, dtypes = subject.capabilities.storage, subject.capabilities.dtypes
+    if storage not in (None, *STORAGES):
+        raise ArgumentError("capabilities.storage", "None or one of " + ", ".join(STORAGES), repr(storage))
+    if storage and tuple(dtypes) != ("float32",):
+        raise ArgumentError("capabilities.dtypes", f"float32 alone, to which {storage} is widened", repr(dtypes))
     return subject

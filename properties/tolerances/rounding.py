@@ -14,8 +14,11 @@ import numpy as np
 
 from reference.contract.shapes import Float
 
-#: Unit roundoff by dtype.
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+#: Unit roundoff by dtype, and by what weights may be stored in.
+UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53, "bfloat16": 2.0**-8}
+
+#: The spacing of the subnormal numbers of a storage.
+SPACING = {"bfloat16": 2.0**-133}
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,21 @@ def exact(value: Float[np.ndarray, ...]) -> Bounded:
     """A number that both sides hold without error: given data in the dtype under test."""
     value = np.asarray(value, np.float64)
     return Bounded(value, np.zeros_like(value))
+
+
+def storing_error(weight: Float[np.ndarray, "*shape"], dtype: str, storage: str | None) -> Float[np.ndarray, "*shape"]:
+    """How far a weight may be from itself once it was rounded to a dtype and then to a storage, to nearest.
+
+    Args:
+        weight: In float64; weights that are held as sums may be.
+        dtype: The dtype under test.
+        storage: What weights are stored in, None for the dtype.
+    """
+    size = np.abs(weight)
+    rounded = Arithmetic(dtype).roundoff * size
+    if storage is None:
+        return rounded
+    return rounded + UNIT_ROUNDOFF[storage] * (size + rounded) + 0.5 * SPACING[storage]
 
 
 @dataclass(frozen=True)

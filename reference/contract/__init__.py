@@ -1,6 +1,6 @@
 """What every room may know: plain data, names, the contract, checks of arguments. Nothing here computes."""
 
-from reference.contract.arguments import DTYPES, ArgumentError, SolveError
+from reference.contract.arguments import DTYPES, STORAGES, ArgumentError, SolveError
 from reference.contract.implementation import (
     METHODS,
     OPERATIONS,
@@ -25,6 +25,7 @@ __all__ = [
     "METHODS",
     "OPERATIONS",
     "PHASES",
+    "STORAGES",
     "Activation",
     "ArgumentError",
     "Capabilities",

@@ -14,6 +14,9 @@ import numpy as np
 
 DTYPES = ("float32", "float64")
 
+#: Narrower dtypes in which weights may be stored; what is computed from them is in one of DTYPES.
+STORAGES = ("bfloat16",)
+
 
 class ArgumentError(ValueError):
     """An argument outside its domain.

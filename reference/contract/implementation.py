@@ -92,6 +92,9 @@ class Capabilities:
     Attributes:
         operations: Methods of the contract that it has.
         dtypes: In which it computes.
+        storage: One of STORAGES where its factory rounds the weights that it is given to that, to nearest and at ties
+            to even, and refuses those that become infinite; all that it computes is then of the rounded ones. None
+            where it keeps them in dtype.
         activations: Kinds that it knows.
         methods: Of its steps.
         losses: Of its steps and gradients, from LOSSES.
@@ -117,6 +120,7 @@ class Capabilities:
 
     operations: tuple[str, ...] = OPERATIONS
     dtypes: tuple[str, ...] = DTYPES
+    storage: str | None = None
     activations: tuple[str, ...] = ACTIVATIONS
     methods: tuple[str, ...] = METHODS
     losses: tuple[str, ...] = ("squared",)

@@ -193,6 +193,16 @@ def test_the_same_weights_give_the_same_losses_and_outputs(run):
     assert all(point["agreement"]["agrees"] for point in document["implementations"]["blas"]["points"])
 
 
+def test_where_one_stores_its_weights_narrowly_all_start_from_what_it_holds(run):
+    lazy = "impl:factory?weights=lazy&maintenance=keep"
+    measurement, _ = run(f"wide={lazy}", f"narrow={lazy}&storage=bfloat16", widths=(48, 64, 96), rounds=2)
+    for m in (48, 64, 96):
+        assert agreement(measurement, "narrow", m).agrees
+        assert measurement.visits["narrow", m][0].losses == measurement.visits["wide", m][0].losses
+    alone, _ = run(f"wide={lazy}", widths=(48, 64, 96), rounds=2)
+    assert alone.visits["wide", 48][0].losses != measurement.visits["wide", 48][0].losses
+
+
 class Wrong:
     """Off by a factor of the learning rate, by the sign of the targets, or in what it reports."""
 

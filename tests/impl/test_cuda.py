@@ -175,3 +175,38 @@ def test_tables_of_more_than_two_to_the_31_elements_are_addressed(width):
     assert table[-1, [0, -1]].tolist() == [2.0, 1.0] and table[0, [0, -1]].tolist() == [-1.0, -1.0]
     update.revert()
     assert table[-1, [0, -1]].tolist() == [3.0, 2.0] and not table[0].any()
+
+
+STORED = {"weights": "lazy", "maintenance": "keep", "storage": "bfloat16"}
+
+
+@pytest.mark.parametrize("item", REGISTRY, ids=lambda item: item.name)
+def test_every_property_holds_on_cuda_of_weights_in_bfloat16(item):
+    subject = Subject("stored in bfloat16 on cuda", configured(impl.factory, **STORED), "cuda")
+    outcome = run_property(item, subject, examples=10, random_seed=3)
+    assert not outcome.failure, f"{outcome.failure}\n{outcome.case}"
+
+
+def test_weights_are_rounded_to_bfloat16_on_cuda_as_on_the_cpu():
+    network, problem = random_network(64, [300, 200], dtype="float32"), load_problem("digits", 12)
+    there, here = (impl.factory(network, device=device, **STORED) for device in ("cuda", "cpu"))
+    for a, b in zip(there.to_network().weights, here.to_network().weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert {weight.table.dtype for weight in there.weights} == {torch.bfloat16}
+    losses = [
+        [each.step(problem.X, problem.y, learning_rate=0.5, damping=1e-3).loss for _ in range(3)]
+        for each in (there, here)
+    ]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+
+
+def test_a_base_in_bfloat16_is_put_on_cuda_as_it_is(tmp_path):
+    network, problem = random_network(64, [100, 80], dtype="float32"), load_problem("digits", 12)
+    impl.write_base(network, tmp_path / "base", storage="bfloat16")
+    there = impl.open_base(tmp_path / "base", device="cuda")
+    assert {(weight.table.dtype, weight.table.device.type) for weight in there.weights} == {(torch.bfloat16, "cuda")}
+    there.step(problem.X, problem.y, damping=1e-2)
+    impl.save_delta(there, tmp_path / "delta")
+    for loaded in (impl.load_delta(tmp_path / "delta", device=device) for device in ("cuda", "cpu")):
+        for a, b in zip(loaded.to_network().weights, there.to_network().weights, strict=True):
+            np.testing.assert_allclose(a, b, rtol=0, atol=1e-12)

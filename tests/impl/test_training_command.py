@@ -173,6 +173,8 @@ def test_training_that_diverges_ends_with_status_one_and_says_why(capsys):
         (["--b", "31"], "argument --b: expected a finite number of at least -1e+06 and at most 30, got 31.0"),
         (["--b", "30"], "activation.b: expected a threshold whose scale is finite in torch.float32, got 30 (scale "),
         (["--kernels", "fast"], "argument --kernels: invalid choice: 'fast'"),
+        (["--storage", "float16"], "argument --storage: invalid choice: 'float16'"),
+        (["--storage", "bfloat16"], "weights: expected lazy, with maintenance keep or recompress, with storage='bf"),
         (["--colour"], "unrecognized arguments: --colour"),
     ],
 )
@@ -223,3 +225,10 @@ def test_every_choice_prints_the_losses_of_the_default(choice, batch, capsys):
         losses.append([line.split()[1] for line in capsys.readouterr().out.splitlines()[2:]])
     assert len(losses[0]) == 5
     assert losses[0] == losses[1]
+
+
+def test_a_narrower_storage_trains_the_rounded_network(capsys):
+    options = ["--weights", "lazy", "--maintenance", "keep", "--storage", "bfloat16", "--samples", "8"]
+    assert command.main(["--width", "256", "--iterations", "10", "--b", "0.5", *options]) == 0
+    rows = rows_of(capsys.readouterr().out)
+    assert rows[-1][1] < 1e-4 * rows[0][1]

@@ -27,6 +27,7 @@ from tests.planted import (
     reports,
     sketching,
     solving,
+    storage,
     supports,
     updates,
 )
@@ -54,6 +55,7 @@ __all__ += [
     "reports",
     "sketching",
     "solving",
+    "storage",
     "supports",
     "updates",
 ]
