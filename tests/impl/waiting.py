@@ -73,11 +73,12 @@ class Waits(TorchFunctionMode):
 def counted_on_cuda():
     """Yields a list to which CUDA's own warnings of waits are added, one string each."""
     mode, found = torch.cuda.get_sync_debug_mode(), []
-    torch.cuda.set_sync_debug_mode("warn")
-    try:
-        with warnings.catch_warnings(record=True) as caught:
-            warnings.simplefilter("always")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
             yield found
-    finally:
-        torch.cuda.set_sync_debug_mode(mode)
-        found += [str(warning.message) for warning in caught if "synchronizing" in str(warning.message)]
+        finally:
+            torch.cuda.set_sync_debug_mode(mode)
+    messages = [str(warning.message) for warning in caught]
+    found += [message for message in messages if "called a synchronizing CUDA operation" in message]

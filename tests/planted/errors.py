@@ -120,11 +120,11 @@ def overflow_swallowed(gauss_newton: Module) -> None:
 def infinities_clipped(forward: Module) -> None:
     """Preactivations that overflow are clipped to the largest number."""
 
-    def clip(values: torch.Tensor, what: str) -> None:
+    def clip(self: Any, values: torch.Tensor, what: str) -> None:
         largest = torch.finfo(values.dtype).max
         torch.nan_to_num_(values, nan=0.0, posinf=largest, neginf=-largest)
 
-    forward.check_finite = clip
+    forward.Overflow.look_at = clip
 
 
 @plant("properties.examples.numpy_dense", NUMPY, killed_by=OVERFLOW)

@@ -78,7 +78,7 @@ class TritonKernels:
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
     ) -> Float[torch.Tensor, "n fan_out"]:
         """See Kernels."""
-        samples, width = support.samples, table.shape[1]
+        samples, width, table = support.samples, table.shape[1], table.contiguous()
         out = values.new_empty(samples, width)
         arguments = support.offsets, support.units, values.contiguous(), table, out, width, table.stride(0)
         if width <= NARROW:
@@ -100,7 +100,7 @@ class TritonKernels:
         table: Float[torch.Tensor, "m fan_out"],
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Kernels."""
-        outputs, together = values.shape[0], power_of_two(values.shape[0], 8)
+        outputs, together, values = values.shape[0], power_of_two(values.shape[0], 8), values.contiguous()
         out = values.new_empty(outputs, rows.entries)
         launch(
             gathering.gather_restricted,
