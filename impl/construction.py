@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from impl.weights import (
     WriteUnlessAnchored,
     select_maintenance,
 )
+from impl.weights.source import source_matrix
 from impl.work import tensor_bytes
 from reference.contract import LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
 from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
@@ -48,7 +50,7 @@ def factory(
     """Builds the sparse implementation.
 
     Args:
-        network: The initial network; its arrays are copied.
+        network: The initial network; its arrays are copied, those on a device without the host.
         device: A torch device.
         dtype: "float32" or "float64", for weights and everything sparse.
         weights: "eager" writes every update at once; "lazy" accumulates them as low-rank terms.
@@ -76,12 +78,12 @@ def factory(
     layers = trained("trained_layers", trained_layers, network.depth)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     certifies = choice.certifies(network.widths[1:])
-    needed = sum(weight.size for weight in network.weights) * machine.dtype.itemsize
+    needed = sum(math.prod(weight.shape) for weight in network.weights) * machine.dtype.itemsize
     affordable("network", needed, machine.memory)
     shell = _checked_shell(network, machine.dtype_name)
     kept: list[Weights] = []
     for layer, weight in enumerate(network.weights, start=1):  # one at a time: in another dtype each is a copy
-        matrix = array(f"weights[{layer - 1}]", weight, weight.shape, machine.dtype_name)
+        matrix = source_matrix(f"weights[{layer - 1}]", weight, machine.dtype)
         if weights == "eager" and not certifies:
             kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
         else:

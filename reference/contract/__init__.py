@@ -1,6 +1,7 @@
 """What every room may know: plain data, names, the contract, checks of arguments. Nothing here computes."""
 
 from reference.contract.arguments import DTYPES, ArgumentError, SolveError
+from reference.contract.device_array import DeviceArray, is_device_array
 from reference.contract.implementation import (
     METHODS,
     OPERATIONS,
@@ -29,6 +30,7 @@ __all__ = [
     "ArgumentError",
     "Capabilities",
     "Classes",
+    "DeviceArray",
     "Factory",
     "Implementation",
     "LayerCertificate",
@@ -42,6 +44,7 @@ __all__ = [
     "Summands",
     "capabilities_of",
     "configured",
+    "is_device_array",
     "load_digit_classes",
     "load_factory",
     "load_problem",
