@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
 from reference.contract import ArgumentError, DeviceArray, is_device_array
 from reference.contract.arguments import array
 from reference.contract.shapes import Float
+
+# Entries that are looked at together: fewer than 32 bits count, whatever a library counts with.
+_CHUNK = 1 << 30
 
 
 def weight_tensor(
@@ -28,6 +33,8 @@ def weight_tensor(
     if is_device_array(weight):
         try:
             source = torch.from_dlpack(weight).detach()
+        except torch.OutOfMemoryError:  # says more by itself
+            raise
         except (TypeError, ValueError, RuntimeError, BufferError) as error:
             got = f"{type(weight).__name__} ({error})"
             raise ArgumentError(argument, "an array that torch takes by DLPack", got) from None
@@ -36,13 +43,18 @@ def weight_tensor(
         tensor = source.to(device, dtype, copy=True)
     else:
         tensor = torch.tensor(array(argument, weight, weight.shape, kind), device=device)
-    low, high = map(float, torch.aminmax(tensor))
-    magnitude = max(-low, high)
-    if not magnitude < float("inf"):  # on a device nobody has looked before
+    magnitude = max(_magnitude(rows) for rows in tensor.split(max(1, _CHUNK // tensor.shape[1])))
+    if not magnitude < math.inf:  # on a device nobody has looked before
         row, column = _first_not_finite(tensor)
         where = (row, column)
         raise ArgumentError(argument, f"values finite in {kind}", f"{tensor[row, column].item()} at index {where}")
     return tensor, magnitude
+
+
+def _magnitude(values: Float[torch.Tensor, "rows fan_in"]) -> float:
+    """The largest absolute value; infinite also where one is not a number, which `max` would pass over."""
+    low, high = map(float, torch.aminmax(values))
+    return math.inf if math.isnan(low) else max(-low, high)
 
 
 def _first_not_finite(tensor: Float[torch.Tensor, "fan_out fan_in"]) -> tuple[int, int]:

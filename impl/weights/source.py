@@ -30,6 +30,8 @@ def source_matrix(
         return torch.from_numpy(array(argument, weight, weight.shape, str(dtype).removeprefix("torch.")))
     try:
         matrix = torch.from_dlpack(weight).detach()
+    except torch.OutOfMemoryError:  # says more by itself
+        raise
     except (TypeError, ValueError, RuntimeError, BufferError) as error:
         raise ArgumentError(
             argument, "an array that torch takes by DLPack", f"{type(weight).__name__} ({error})"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -25,7 +25,7 @@ from reference.contract import (
     capabilities_of,
     load_factory,
 )
-from reference.contract.arguments import ArgumentError
+from reference.contract.arguments import ArgumentError, one_of
 
 #: Names that an implementation may declare, where the contract has a list of them.
 DECLARED = {"dtypes": DTYPES, "activations": ACTIVATIONS, "methods": METHODS, "losses": LOSSES}
@@ -94,16 +94,17 @@ class Subject:
         return oracle
 
 
-def subject_named(name: str, device: str = "cpu", run_length: int = 8) -> Subject:
+def subject_named(name: str, device: str = "cpu", run_length: int = 8, *, dtype: str | None = None) -> Subject:
     """The subject that a command line names.
 
     Args:
         name: "package.module:factory", options may follow (see load_factory).
         device: A torch device.
         run_length: See Subject.
+        dtype: In which all cases are tried; None for all that are declared.
 
     Raises:
-        ArgumentError: where it cannot be imported, or declares what is not in the contract.
+        ArgumentError: where it cannot be imported, declares what is not in the contract, or does not declare the dtype.
     """
     try:
         subject = Subject(name, load_factory(name), device, run_length=run_length)
@@ -119,4 +120,7 @@ def subject_named(name: str, device: str = "cpu", run_length: int = 8) -> Subjec
         for word in getattr(subject.capabilities, field_name):
             if word not in allowed:
                 raise ArgumentError(f"capabilities.{field_name}", "some of " + ", ".join(allowed), repr(word))
+    if dtype is not None:
+        one_of("dtype", dtype, subject.capabilities.dtypes)
+        subject.capabilities = replace(subject.capabilities, dtypes=(dtype,))
     return subject
