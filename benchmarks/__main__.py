@@ -22,10 +22,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         try:
             command = importlib.import_module(f"benchmarks.commands.{name}")
         except ModuleNotFoundError as error:  # of the extra bench, without which some commands do
-            if (error.name or "").partition(".")[0] in ROOMS:
+            missing = (error.name or "").partition(".")[0]
+            if missing in ROOMS:
                 raise
             if argv[:1] == [name]:
-                parser.error(f"{name} needs {error.name}: pip install '.[bench]'")
+                parser.error(f"{name} needs {missing}: pip install '.[bench]'")
             continue
         summary = (command.__doc__ or "").strip()
         subparser = subparsers.add_parser(name, help=summary, description=summary)

@@ -35,9 +35,9 @@ def method(problem: dict[str, Any]) -> str:
     """
     title = METHOD_TITLES.get(str(problem.get("method")), "steps of an unknown method")
     rate = problem.get("learning_rate")
-    if rate is None:
-        return title
-    return f"{title} at the " + ("largest stable learning rate" if rate == STABLE else f"learning rate {rate:g}")
+    if rate == STABLE:
+        return f"{title} at the largest stable learning rate"
+    return f"{title} at the learning rate {rate:g}" if isinstance(rate, int | float) else title
 
 
 def conditions(environment: dict[str, Any]) -> str:

@@ -111,7 +111,7 @@ def test_the_other_commands_read_its_results(rehearsal, tmp_path, capsys):
 
 
 def test_every_visit_is_in_the_journal(rehearsal):
-    header, *entries = read_journal(rehearsal[0])
+    header, entries = read_journal(rehearsal[0] / "samples.jsonl")
     assert header["kind"] == "header" and entries[-1] == {"kind": "end", "ended_by": "rounds"}
     assert sum(entry["kind"] == "visit" for entry in entries) == 18
     assert sum(entry["kind"] == "memory" for entry in entries) == 9
@@ -182,9 +182,11 @@ def test_what_does_not_fit_the_time_is_named(quick, tmp_path):
 
 def test_the_learning_rate_may_be_the_largest_stable_one(quick, tmp_path):
     options = ("--method", "gradient_descent", "--learning-rate", "stable")
-    status, found = run_here(tmp_path, "--impl", "blas=benchmarks.rivals.dense:blas_factory", *options)
+    status, found = run_here(
+        tmp_path, "--impl", "blas=benchmarks.rivals.dense:blas_factory", *options, widths="128,192,256"
+    )
     assert status == 0
-    rates = {m: {point["learning_rate"] for point in found["points"] if point["m"] == m} for m in (8, 12, 16)}
+    rates = {m: {point["learning_rate"] for point in found["points"] if point["m"] == m} for m in (128, 192, 256)}
     assert all(len(of_width) == 1 for of_width in rates.values())  # the same for all implementations
     assert len(set.union(*rates.values())) == 3
     assert document(tmp_path, "scaling.json")["problem"]["learning_rate"] == "stable"
@@ -206,7 +208,7 @@ def test_interrupted_it_keeps_what_was_measured(tmp_path, number):
     assert "interrupted: the files hold what was measured until then" in err and "written: " in out
     found = document(tmp_path)
     assert found["ended_by"] == "interruption" and found["points"][0]["implementation"] == "dense"
-    assert read_journal(tmp_path)[-1]["kind"] != "end"
+    assert read_journal(journal)[1][-1]["kind"] != "end"
 
 
 @pytest.mark.parametrize(

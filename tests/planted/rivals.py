@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 
+import benchmarks.rivals.dense  # noqa: F401 - dataclasses of the copy look for a module of their name
 from tests.planted.registry import RIVAL, Module, plant
 
 
