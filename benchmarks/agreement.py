@@ -12,7 +12,7 @@ from benchmarks.contestant import DENSE
 from benchmarks.sweep import Measurement
 from reference.contract.shapes import Float
 
-UNIT_ROUNDOFF = {"float32": 2.0**-24, "float64": 2.0**-53}
+UNIT_ROUNDOFF = {"tf32": 2.0**-11, "float32": 2.0**-24, "float64": 2.0**-53}
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def agreement(measurement: Measurement, name: str, m: int) -> Agreement:
     plan = measurement.plan
     compared = []
     for ours, dense in zip(measurement.visits[name, m], measurement.visits[DENSE, m], strict=True):
-        y, dtype = plan.training.problem.y, plan.training.dtype
+        y, dtype = plan.training.problem.y, "tf32" if plan.training.tf32 else plan.training.dtype
         compared.append(losses_agree(ours.losses, dense.losses, y, m=m, depth=plan.depth, dtype=dtype))
         if ours.outputs and dense.outputs:
             steps = len(dense.losses)

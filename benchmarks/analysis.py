@@ -99,7 +99,7 @@ def _problem(measurement: Measurement) -> dict[str, Any]:
         "dimension": plan.training.problem.X.shape[1],
         "depth": plan.depth,
         "dtype": plan.training.dtype,
-        "method": "gauss_newton",
+        "method": plan.training.method,
         "learning_rate": plan.training.learning_rate,
         "damping": DAMPING,
         "seed": plan.seed,
@@ -116,6 +116,7 @@ def _point(measurement: Measurement, name: str, m: int) -> dict[str, Any]:
     visits, compared = measurement.visits[name, m], agreement(measurement, name, m)
     return {
         "m": m,
+        "learning_rate": visits[0].learning_rate,
         "phases": {phase: _phase(visits, phase) for phase in ALL_PHASES},
         "losses": [_finite(loss) for loss in visits[0].losses],
         "agreement": {
@@ -126,6 +127,7 @@ def _point(measurement: Measurement, name: str, m: int) -> dict[str, Any]:
         "anchors": sum(visits[0].anchors),
         "folds": sum(visits[0].folds),
         "recompressions": sum(visits[0].recompressions),
+        "notes": list(dict.fromkeys(note for visit in visits for note in visit.notes)),
         "extra_memory_bytes": measurement.extra_memory.get((name, m)),
         "weight_matrix_bytes": m * m * (4 if measurement.plan.training.dtype == "float32" else 8),
     }

@@ -16,6 +16,9 @@ OURS = "gather=impl:factory"
 #: What a sweep measures beside the dense rival.
 MEASURED = (OURS, "certified=impl:factory?forward=certified")
 
+#: The methods of a step, for people.
+METHOD_TITLES = {"gauss_newton": "Gauss–Newton", "gradient_descent": "gradient descent"}
+
 
 @dataclass(frozen=True)
 class Contestant:
@@ -32,42 +35,45 @@ class Contestant:
     factory: Factory
 
 
-def load_contestants(impls: Sequence[str], *, dtype: str) -> list[Contestant]:
+def load_contestants(impls: Sequence[str], *, dtype: str, method: str = "gauss_newton") -> list[Contestant]:
     """The dense rival, then the given implementations.
 
     Args:
         impls: As load_contestant takes them.
         dtype: In which they will compute.
+        method: Of their steps.
 
     Raises:
         ArgumentError: for what cannot be imported, names used twice, an implementation that declares that
-            it cannot take Gauss-Newton steps in this dtype.
+            it cannot take such steps in this dtype.
     """
     contestants = [Contestant(DENSE, DENSE_FACTORY, load_factory(DENSE_FACTORY))]
     for impl in impls:
-        contestant = load_contestant(impl, dtype=dtype)
+        contestant = load_contestant(impl, dtype=dtype, method=method)
         if not contestant.name or any(contestant.name == other.name for other in contestants):
             raise ArgumentError("impl", f"a name of its own (taken: {', '.join(c.name for c in contestants)})", impl)
         contestants.append(contestant)
     return contestants
 
 
-def load_contestant(impl: str, *, dtype: str) -> Contestant:
+def load_contestant(impl: str, *, dtype: str, method: str = "gauss_newton") -> Contestant:
     """An implementation by what is written for it.
 
     Args:
         impl: "name=package.module:factory", or "package.module:factory" alone, which is then its own name. Options of
             the factory may follow either, as in "lazy=impl:factory?weights=lazy&maintenance=keep".
         dtype: In which it will compute.
+        method: Of its steps.
 
     Raises:
-        ArgumentError: for what cannot be imported, or declares that it cannot take Gauss-Newton steps in this dtype.
+        ArgumentError: for what cannot be imported, or declares that it cannot take such steps in this dtype.
     """
     name, source = named(impl)
     contestant = Contestant(name, source, load_factory(source))
     can = capabilities_of(contestant.factory)
-    if "step" not in can.operations or "gauss_newton" not in can.methods or dtype not in can.dtypes:
-        raise ArgumentError("impl", f"one that declares Gauss-Newton steps in {dtype}", f"{impl}: {can}")
+    if "step" not in can.operations or method not in can.methods or dtype not in can.dtypes:
+        wanted = f"one that declares steps of {METHOD_TITLES[method]} in {dtype}"
+        raise ArgumentError("impl", wanted, f"{impl}: {can}")
     return contestant
 
 

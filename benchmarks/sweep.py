@@ -18,6 +18,7 @@ import numpy as np
 
 from benchmarks.contestant import DENSE, Contestant, as_stored
 from benchmarks.journal import Journal
+from benchmarks.learning_rate import settled
 from benchmarks.memory import extra_memory
 from benchmarks.scaling import plain_exponent, ratios, settle_rounds
 from benchmarks.visit import Training, Visit, step, visit
@@ -126,7 +127,7 @@ def sweep(
                 progress(f"round {number + 1}", number * len(points) + place, (plan.rounds + 1) * len(points))
                 if key not in taken:
                     started = time.perf_counter()
-                    taken[key] = visit(plan.training, contestant, networks.of(m), number)
+                    taken[key] = visit(networks.training(m), contestant, networks.of(m), number)
                     spent[key] = time.perf_counter() - started
                     journal.append({"kind": "visit", "elapsed": spent[key], "visit": taken[key].plain()})
                 elapsed += spent[key]
@@ -147,10 +148,14 @@ def sweep(
 
 
 class _Networks:
-    """Initial networks, one for every width, drawn when first asked for, that all contestants can hold."""
+    """Initial networks, one for every width, drawn when first asked for, that all contestants can hold.
+
+    With them come the learning rates of their training; the first contestant says which are stable.
+    """
 
     def __init__(self, plan: Plan, contestants: Sequence[Contestant]):
-        self._plan, self._contestants, self._kept = plan, contestants, dict[int, Network]()
+        self._plan, self._contestants, self._judge = plan, contestants, contestants[0]
+        self._kept, self._trainings = dict[int, Network](), dict[int, Training]()
 
     def of(self, m: int) -> Network:
         if m not in self._kept:
@@ -160,6 +165,15 @@ class _Networks:
             self._kept[m] = as_stored(drawn, self._contestants)
         return self._kept[m]
 
+    def training(self, m: int) -> Training:
+        if m not in self._trainings:
+            training = self._plan.training
+            if isinstance(training.learning_rate, str):
+                built = self._judge.factory(self.of(m), device=training.device, dtype=training.dtype)
+                training = settled(training, built)
+            self._trainings[m] = training
+        return self._trainings[m]
+
 
 def _warm_up(plan: Plan, contestants: Sequence[Contestant], networks: _Networks) -> None:
     """Compilers and libraries start here, not under the clock."""
@@ -168,7 +182,7 @@ def _warm_up(plan: Plan, contestants: Sequence[Contestant], networks: _Networks)
             networks.of(plan.widths[0]), device=plan.training.device, dtype=plan.training.dtype
         )
         for _ in range(_WARM_UP_ITERATIONS):
-            step(plan.training, implementation)
+            step(networks.training(plan.widths[0]), implementation)
     gc.freeze()  # each visit collects garbage, which would walk through all that the libraries hold
 
 
@@ -224,7 +238,7 @@ def _memory(
     }
     for contestant, m in points:
         if (contestant.name, m) not in known:
-            known[contestant.name, m] = peak = window_memory(plan.training, contestant, networks.of(m))
+            known[contestant.name, m] = peak = window_memory(networks.training(m), contestant, networks.of(m))
             journal.append({"kind": "memory", "implementation": contestant.name, "m": m, "bytes": peak})
         yield contestant.name, m, known[contestant.name, m]
 

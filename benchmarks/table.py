@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.analysis import ALL_PHASES
+from benchmarks.report.setting import conditions, method
 
 
 def print_tables(document: dict[str, Any], console: Console) -> None:
@@ -114,30 +115,11 @@ def _remarks(document: dict[str, Any]) -> list[str]:
     environment, problem = document["environment"], document["problem"]
     lines.append(
         f"problem: {problem['data']}, n = {problem['samples']}, d = {problem['dimension']}, depth {problem['depth']}, "
-        f"{problem['dtype']}, Gauss–Newton, learning rate {problem['learning_rate']:g}, {problem['rounds']} rounds "
+        f"{problem['dtype']}, {method(problem)}, {problem['rounds']} rounds "
         f"of {problem['iterations']} iterations (ended by {problem['ended_by']})"
     )
     lines.append(conditions(environment))
     return lines
-
-
-def conditions(environment: dict[str, Any]) -> str:
-    """The conditions of a measurement in one line.
-
-    Args:
-        environment: From benchmarks.environment.
-    """
-    commit = "no commit" if environment["commit"] is None else environment["commit"][:12]
-    return (
-        f"conditions: {environment['cpu']}, {environment['device']}, {environment['threads']} threads, torch "
-        f"{environment['torch']} ({environment['blas']}), {commit}{', dirty' if environment['dirty'] else ''}"
-        + _others(environment)
-    )
-
-
-def _others(environment: dict[str, Any]) -> str:
-    share = environment.get("others_meanwhile")
-    return "" if share is None else f", other processes on {share:.0%} of {environment['cores']} cores meanwhile"
 
 
 def _number(value: float | None) -> str:

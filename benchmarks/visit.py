@@ -37,16 +37,20 @@ class Training:
     Attributes:
         problem: Samples and targets.
         iterations: Of a window.
-        learning_rate: Of the Gauss-Newton steps; their damping is DAMPING.
+        learning_rate: Of the steps; "stable" until it is known for a network (benchmarks/learning_rate.py).
         device: A torch device.
         dtype: "float32" or "float64".
+        method: Of the steps; the damping of Gauss-Newton is DAMPING.
+        tf32: Whether products of float32 may be rounded to TF32, as CUDA can; whoever measures sets torch so.
     """
 
     problem: Problem
     iterations: int
-    learning_rate: float
+    learning_rate: float | str
     device: str
     dtype: str
+    method: str = "gauss_newton"
+    tf32: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,8 @@ class Visit:
         anchors: Of each iteration.
         folds: Of each iteration.
         recompressions: Of each iteration.
+        learning_rate: Of the steps; None in samples from before it was kept.
+        notes: What the steps reported beside the plain course, each note once.
     """
 
     round: int
@@ -81,6 +87,8 @@ class Visit:
     anchors: list[int] = field(default_factory=list)
     folds: list[int] = field(default_factory=list)
     recompressions: list[int] = field(default_factory=list)
+    learning_rate: float | None = None
+    notes: list[str] = field(default_factory=list)
 
     def plain(self) -> dict[str, Any]:
         """In plain JSON types; numbers that are not finite become null."""
@@ -104,7 +112,9 @@ class Visit:
         )
 
 
-def visit(training: Training, contestant: Contestant, network: Network, number: int) -> Visit:
+def visit(
+    training: Training, contestant: Contestant, network: Network, number: int, *, deadline: float = math.inf
+) -> Visit:
     """Builds the implementation, takes a window of iterations, and reports.
 
     Args:
@@ -112,6 +122,7 @@ def visit(training: Training, contestant: Contestant, network: Network, number: 
         contestant: Whom to visit.
         network: Initial weights, all hidden layers of one width.
         number: Of the round.
+        deadline: By time.perf_counter; the window ends before an iteration that would begin later.
 
     Raises:
         ArgumentError: for what the factory or the step refuses.
@@ -127,9 +138,12 @@ def visit(training: Training, contestant: Contestant, network: Network, number: 
         built = now(device) - begin
         initial = getattr(implementation, "initialization", None)
         work = counts(initial) if isinstance(initial, PhaseWork) else None
-        taken = Visit(number, contestant.name, network.widths[-1], built, work)
+        rate = float(training.learning_rate)
+        taken = Visit(number, contestant.name, network.widths[-1], built, work, learning_rate=rate)
         for _ in range(training.iterations):
             begin = now(device)
+            if begin > deadline:
+                break
             report = step(training, implementation)
             _add(taken, now(device) - begin, report)
     finally:
@@ -145,7 +159,7 @@ def step(training: Training, implementation: Any) -> StepReport:
     report: StepReport = implementation.step(
         training.problem.X,
         training.problem.y,
-        method="gauss_newton",
+        method=training.method,
         learning_rate=training.learning_rate,
         damping=DAMPING,
     )
@@ -179,6 +193,7 @@ def _add(taken: Visit, seconds: float, report: StepReport) -> None:
         (report.recompressions, taken.recompressions),
     ):
         total.append(number)
+    taken.notes.extend(note for note in dict.fromkeys(report.notes) if note not in taken.notes)
     if not report.work:  # an implementation that counts nothing
         return
     for phase in PHASES:

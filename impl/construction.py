@@ -29,6 +29,7 @@ from impl.weights import (
     select_maintenance,
     select_storage,
 )
+from impl.weights.source import source_matrix
 from impl.work import tensor_bytes
 from reference.contract import DTYPES, LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
 from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
@@ -52,7 +53,7 @@ def factory(
     """Builds the sparse implementation.
 
     Args:
-        network: The initial network; its arrays are copied.
+        network: The initial network; its arrays are copied, those on a device without the host.
         device: A torch device.
         dtype: "float32" or "float64", for weights and everything sparse.
         weights: "eager" writes every update at once; "lazy" accumulates them as low-rank terms.
@@ -86,12 +87,12 @@ def factory(
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     certifies = choice.certifies(network.widths[1:])
     stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))
-    needed = sum(weight.size for weight in network.weights) * stored.itemsize
+    needed = sum(math.prod(weight.shape) for weight in network.weights) * stored.itemsize
     affordable("network", needed, machine.memory)
     shell = _checked_shell(network, machine.dtype_name)
     kept: list[Weights] = []
     for layer, weight in enumerate(network.weights, start=1):  # one at a time: in another dtype each is a copy
-        matrix = array(f"weights[{layer - 1}]", weight, weight.shape, machine.dtype_name)
+        matrix = source_matrix(f"weights[{layer - 1}]", weight, machine.dtype)
         if weights == "eager" and not certifies:
             kept.append(EagerWeights(layer, matrix, machine.device, machine.dtype, machine.kernels))
         else:

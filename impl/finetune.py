@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from impl.construction import factory
+from impl.construction import Machine, factory
 from impl.files import load_delta, open_base, save_delta, write_base
 from impl.implementation import SparseNetwork
 from impl.pretrained import ShiftedReLU, density, from_module
@@ -49,6 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--storage", choices=STORAGES, default=None, help="of the base's weights; default: float32")
     parser.add_argument("--seed", type=whole(0, 2**32 - 1), default=0, help="default: %(default)s")
+    parser.add_argument("--device", default="cpu", help="a torch device for all but the files, default: %(default)s")
     parser.add_argument("--threads", type=whole(1, 1024), default=None, help="default: torch's own choice")
     parser.add_argument("--folder", default=None, help="keeps base and delta there; default: a temporary one")
     return run(parser, _main, argv)
@@ -57,6 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _main(options: argparse.Namespace) -> int:
     if options.threads:
         torch.set_num_threads(options.threads)
+    options.device = Machine.checked(options.device, "float32", "auto").device
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(options.folder or temporary)
         return _fine_tune(options, folder / "base.safetensors", folder / "delta.safetensors")
@@ -71,24 +73,24 @@ def _fine_tune(options: argparse.Namespace, base: Path, delta: Path) -> int:
     module = _pretrained(old_train, options)
     network = from_module(module)
     print(f"pretrained on digits 0–4: accuracy {_accuracy(_dense(module), old_test):.3f} there")
-    _print_densities(module, train, old_test)
+    _print_densities(module, train, old_test, options.device)
     write_base(network, base, storage=options.storage)
     before = _sha256(base)
 
-    tuned = open_base(base, maintenance=RecompressWhenGrown(tolerance=options.tolerance))
+    tuned = open_base(base, device=options.device, maintenance=RecompressWhenGrown(tolerance=options.tolerance))
     accuracy_before = _accuracy(tuned.forward, test)
     rival = copy.deepcopy(module)
     seconds, dense_seconds, loss = _train_in_turns(tuned, rival, train, options, generator)
     tuned.recompress(options.tolerance)
     save_delta(tuned, delta)
-    after = load_delta(delta)
+    after = load_delta(delta, device=options.device)
 
     unchanged = _sha256(base) == before
     print(
         f"loss of the last batch {loss:.3g}; saved at rank {', '.join(map(str, tuned.ranks))}; the base file is "
         f"{'unchanged' if unchanged else 'CHANGED'} (SHA-256 {before[:16]}…)\n"
-        f"m = {options.width}, n = {options.batch}, depth 2, float32, {torch.get_num_threads()} threads, "
-        f"torch {torch.__version__}; seconds are means over all iterations, maintenance included"
+        f"m = {options.width}, n = {options.batch}, depth 2, float32, {options.device}, {torch.get_num_threads()} "
+        f"threads, torch {torch.__version__}; seconds are means over all iterations, maintenance included"
     )
     print(
         json.dumps(
@@ -114,7 +116,7 @@ def _pretrained(data: Classes, options: argparse.Namespace) -> torch.nn.Sequenti
     readout = torch.nn.Linear(m, 10)
     for layer, variance in ((first, 2 / m), (second, 2 / m), (readout, 1 / m)):
         torch.nn.init.normal_(layer.weight, 0.0, variance**0.5)
-    module = torch.nn.Sequential(first, ShiftedReLU(m), second, ShiftedReLU(m), readout)
+    module = torch.nn.Sequential(first, ShiftedReLU(m), second, ShiftedReLU(m), readout).to(options.device)
     optimizer = torch.optim.Adam(module.parameters(), PRETRAINING_RATE)
     generator = np.random.default_rng(options.seed)
     for _ in range(options.pretraining_epochs):
@@ -140,12 +142,12 @@ def _train_in_turns(
     for _ in range(options.epochs):
         for batch in parts:
             X, labels = train.X[batch], train.labels[batch]
-            begin = time.perf_counter()
+            begin = _now(options.device)
             loss = tuned.step(X, labels, loss=LOSS, damping=options.damping).loss
-            middle = time.perf_counter()
+            middle = _now(options.device)
             _dense_step(rival, optimizer, X, labels)
             ours.append(middle - begin)
-            dense.append(time.perf_counter() - middle)
+            dense.append(_now(options.device) - middle)
     return float(np.mean(ours)), float(np.mean(dense)), loss
 
 
@@ -165,10 +167,18 @@ def _dense_step(
     X: Float[np.ndarray, "n d"],
     labels: Int[np.ndarray, " n"],
 ) -> None:
+    device = next(module.parameters()).device
     optimizer.zero_grad()
-    outputs = module(torch.tensor(X, dtype=torch.float32))
-    torch.nn.functional.cross_entropy(outputs, torch.tensor(labels)).backward()
+    outputs = module(torch.tensor(X, dtype=torch.float32, device=device))
+    torch.nn.functional.cross_entropy(outputs, torch.tensor(labels, device=device)).backward()
     optimizer.step()
+
+
+def _now(device: torch.device) -> float:
+    """The clock's time in seconds, when the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
 
 
 def _batches(samples: int, size: int, generator: np.random.Generator) -> list[Int[np.ndarray, " n"]]:
@@ -178,7 +188,8 @@ def _batches(samples: int, size: int, generator: np.random.Generator) -> list[In
 def _dense(module: torch.nn.Sequential) -> Predict:
     def predict(X: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         with torch.no_grad():
-            outputs: np.ndarray = module(torch.tensor(X, dtype=torch.float32)).numpy()
+            samples = torch.tensor(X, dtype=torch.float32, device=next(module.parameters()).device)
+            outputs: np.ndarray = module(samples).cpu().numpy()
         return outputs
 
     return predict
@@ -188,12 +199,12 @@ def _accuracy(predict: Predict, data: Classes) -> float:
     return float((predict(data.X).argmax(axis=1) == data.labels).mean())
 
 
-def _print_densities(module: torch.nn.Sequential, train: Classes, old_test: Classes) -> None:
+def _print_densities(module: torch.nn.Sequential, train: Classes, old_test: Classes, device: torch.device) -> None:
     print(f"{'shift b':>14} {'active share by layer, digits 5–9':>35} {'accuracy on digits 0–4':>24}")
     for b in SHIFTS:
         network = from_module(module, activation=("shifted_relu", b))
-        shares = " ".join(f"{share:.3f}" for share in density(network, train.X))
-        accuracy = _accuracy(factory(network).forward, old_test)
+        shares = " ".join(f"{share:.3f}" for share in density(network, train.X, device=device))
+        accuracy = _accuracy(factory(network, device=device).forward, old_test)
         print(f"{'√(0.4·ln m)' if b is None else f'{b:g}':>14} {shares:>35} {accuracy:24.3f}")
 
 

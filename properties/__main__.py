@@ -22,7 +22,7 @@ from properties.runner.reproduce import from_code, property_named
 from properties.runner.run import Outcome, run_case, run_suite
 from properties.runner.subject import subject_named
 from properties.suite import REGISTRY
-from reference.contract.arguments import ArgumentError
+from reference.contract.arguments import DTYPES, ArgumentError
 from reference.contract.command_line import run, whole
 
 
@@ -31,6 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m properties", description=__doc__.splitlines()[0])
     parser.add_argument("--impl", default="impl:factory", metavar="MODULE:FACTORY", help="default: %(default)s")
     parser.add_argument("--device", default="cpu", help="default: %(default)s")
+    parser.add_argument("--dtype", choices=DTYPES, help="try all cases in it, default: in those declared")
     parser.add_argument("--threads", type=whole(1, 1024), help="default: torch's own choice")
     parser.add_argument("--only", action="append", metavar="PROPERTY", help="run this property (repeatable)")
     parser.add_argument("--fail-fast", action="store_true", help="stop after the first property that fails")
@@ -59,7 +60,9 @@ def _main(options: argparse.Namespace) -> int:
     )
     # What an implementation prints belongs to the text, not into the JSON.
     with contextlib.redirect_stdout(sys.stderr) if options.json == "-" else contextlib.nullcontext():
-        subject = subject_named(options.impl, options.device, options.run_length or profile.run_length)
+        subject = subject_named(
+            options.impl, options.device, options.run_length or profile.run_length, dtype=options.dtype
+        )
         about = header(subject, profile)
         print("\n".join(header_lines(about)), flush=True)
         outcomes: list[Outcome] = []

@@ -19,6 +19,7 @@ from reference.contract import (
     SolveError,
     SolveReport,
     StepReport,
+    is_device_array,
     targets,
 )
 from reference.contract.arguments import array, dtype_name, number, one_of, trained
@@ -46,6 +47,8 @@ def factory(
     """
     if not isinstance(network, Network):
         raise ArgumentError("network", "a Network", type(network).__name__)
+    if any(is_device_array(weight) for weight in network.weights):
+        raise ArgumentError("network", "weights that NumPy can read", "weights on a device")
     one_of("device", str(device), ("cpu",))
     dtype_name("dtype", dtype)
     return Reference(network, trained("trained_layers", trained_layers, network.depth))

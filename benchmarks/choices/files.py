@@ -10,7 +10,7 @@ from typing import Any
 
 from benchmarks.choices.rounds import Outcome
 from benchmarks.choices.tables import markdown
-from benchmarks.results import write_atomically
+from benchmarks.files import write_atomically
 from reference.contract import PHASES
 
 CSV_COLUMNS = (

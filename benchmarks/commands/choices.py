@@ -14,9 +14,10 @@ from benchmarks.choices.comparison import gram_comparison, solver_comparison, we
 from benchmarks.choices.files import write
 from benchmarks.choices.rounds import Plan, compare
 from benchmarks.choices.tables import print_tables
-from benchmarks.commands.terminal import INTERRUPTED, listed, output_console, progress_bar, usable_device
+from benchmarks.commands.options import INTERRUPTED, listed, usable_device
+from benchmarks.commands.terminal import output_console, progress_bar
 from benchmarks.environment import environment
-from benchmarks.results import check_folder
+from benchmarks.files import check_folder
 from reference.contract import SolveError
 from reference.contract.command_line import add_machine_options, real, whole
 from reference.contract.network import HIGHEST_B, LOWEST_B

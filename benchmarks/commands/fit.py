@@ -10,9 +10,10 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
-from benchmarks.commands.terminal import listed, output_console
+from benchmarks.commands.options import listed
+from benchmarks.commands.terminal import output_console
+from benchmarks.files import write_atomically
 from benchmarks.fitting import Columns, fit, header, read_groups, title
-from benchmarks.results import write_atomically
 from reference.contract import ArgumentError
 
 ROUND = "round"

@@ -17,14 +17,8 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks.commands.terminal import (
-    INTERRUPTED,
-    listed,
-    output_console,
-    progress_bar,
-    usable_device,
-    warn_if_busy,
-)
+from benchmarks.commands.options import INTERRUPTED, listed, usable_device
+from benchmarks.commands.terminal import output_console, progress_bar, warn_if_busy
 from benchmarks.contestant import OURS, named
 from benchmarks.gate import commits, files
 from benchmarks.gate.alternate import Evidence, Plan, measure

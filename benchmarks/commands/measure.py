@@ -10,19 +10,15 @@ from typing import Any
 import torch
 
 from benchmarks.analysis import analyse
-from benchmarks.commands.terminal import (
-    INTERRUPTED,
-    listed,
-    output_console,
-    progress_bar,
-    usable_device,
-    warn_if_busy,
-)
+from benchmarks.commands.options import INTERRUPTED, add_method_options, listed, usable_device
+from benchmarks.commands.terminal import output_console, progress_bar, warn_if_busy
 from benchmarks.contestant import MEASURED, Contestant, load_contestants
 from benchmarks.environment import environment, refuse_changes
+from benchmarks.files import check_folder
 from benchmarks.journal import NAME, open_journal
+from benchmarks.learning_rate import check_learning_rate
 from benchmarks.load import LoadMeter
-from benchmarks.results import check_folder, write
+from benchmarks.results import write
 from benchmarks.scaling.power_law import FEWEST_WIDTHS
 from benchmarks.sweep import Plan, check_memory, sweep
 from benchmarks.table import print_tables
@@ -68,7 +64,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="rounds end when the exponents of an iteration are known to ± this, default: %(default)s",
     )
-    group.add_argument("--learning-rate", type=real(0.0), default=0.3, metavar="ETA", help="default: %(default)s")
+    add_method_options(group)
     group.add_argument(
         "--impl",
         action="append",
@@ -91,7 +87,8 @@ def main(options: argparse.Namespace) -> int:
     """
     if options.threads is not None:
         torch.set_num_threads(options.threads)
-    contestants = load_contestants(options.impl or MEASURED, dtype=options.dtype)
+    contestants = load_contestants(options.impl or MEASURED, dtype=options.dtype, method=options.method)
+    check_learning_rate(options.learning_rate, options.method)
     plan = Plan(
         training=Training(
             problem=load_problem(options.data, options.samples, seed=options.seed, dimension=options.dimension),
@@ -99,6 +96,7 @@ def main(options: argparse.Namespace) -> int:
             learning_rate=options.learning_rate,
             device=usable_device(options.device),
             dtype=options.dtype,
+            method=options.method,
         ),
         widths=_distinct(options.widths),
         depth=options.depth,
@@ -153,6 +151,7 @@ def _header(plan: Plan, contestants: Sequence[Contestant], conditions: dict[str,
             "dimension": training.problem.X.shape[1],
             "depth": plan.depth,
             "dtype": training.dtype,
+            "method": training.method,
             "learning_rate": training.learning_rate,
             "seed": plan.seed,
             "widths": list(plan.widths),

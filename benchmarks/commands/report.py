@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from benchmarks.files import check_folder, write_atomically
 from benchmarks.report.files import report_files
 from benchmarks.report.source import read_source
-from benchmarks.results import check_folder, write_atomically
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,48 +1,23 @@
-"""What the subcommands share: reading lists and devices, a console for tables, a progress bar."""
+"""What the subcommands show on a terminal: a console for tables, a progress bar."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
 
-import torch
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
 from benchmarks.load import BUSY, probe
-from reference.contract import ArgumentError
 
-INTERRUPTED = 130  # what a shell reports for a command ended by Ctrl-C
 PIPE_COLUMNS = 140
-
-Item = TypeVar("Item")
-
-
-def listed(parse: Callable[[str], Item]) -> Callable[[str], tuple[Item, ...]]:
-    """An argparse type: items with commas between them."""
-    return lambda text: tuple(parse(part.strip()) for part in text.removesuffix(",").split(","))
 
 
 def output_console() -> Console:
     """Standard output, wide enough for tables where it is no terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=PIPE_COLUMNS)
-
-
-def usable_device(name: str) -> str:
-    """The name of a torch device that is there.
-
-    Raises:
-        ArgumentError: for another.
-    """
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise ArgumentError("device", "a device that torch can use here", f"{name!r} ({error})") from None
-    return str(device)
 
 
 def warn_if_busy() -> float | None:

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 
+from benchmarks.files import CSV_COLUMNS
 from benchmarks.report.structure import NAME, check_structure
-from benchmarks.results import CSV_COLUMNS
 from reference.contract import ArgumentError
 
 

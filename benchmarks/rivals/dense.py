@@ -1,22 +1,27 @@
 """The dense rival: the plain algorithm, as fast as torch can make it, in the same dtype and threads.
 
 One GEMM per layer and pass, the Gram matrix by the product formula, one rank-n update in place. Nothing
-here knows that activations are sparse.
+here knows that activations are sparse. On CUDA the operands' order is chosen by trying, and an iteration is replayed
+from CUDA graphs, for batches of a size that was announced.
 """
 
 from __future__ import annotations
 
+import math
 import time
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
 from benchmarks.rivals.activation import layer_activation
+from benchmarks.rivals.arrays import weight_tensor
+from benchmarks.rivals.fastest import Fastest
 from benchmarks.rivals.meter import Meter
+from benchmarks.rivals.passes import Passes, Trace, check_finite, loss_and_figures, read_figures, update_factors
 from benchmarks.rivals.products import PRODUCTS, select_products
 from benchmarks.rivals.solve import solve
+from benchmarks.rivals.stages import CudaGraphs, EagerStages, ReplayedStages, Stages
 from reference.contract import (
     METHODS,
     ArgumentError,
@@ -28,20 +33,27 @@ from reference.contract import (
     StepReport,
     targets,
 )
-from reference.contract.arguments import affordable, array, dtype_name, number, one_of
+from reference.contract.arguments import affordable, array, dtype_name, number, one_of, whole_number
 from reference.contract.shapes import Bool, Float, Real
 
 
 def factory(
-    network: Network, *, device: str | torch.device = "cpu", dtype: str = "float32", products: str = "auto"
+    network: Network,
+    *,
+    device: str | torch.device = "cpu",
+    dtype: str = "float32",
+    products: str = "auto",
+    samples: int | str | None = None,
 ) -> DenseNetwork:
     """Builds the dense rival with the fastest products there are.
 
     Args:
-        network: The initial network; its arrays are copied.
+        network: The initial network; its arrays are copied, those on a device without the host.
         device: A torch device.
         dtype: "float32" or "float64"; the Gram matrix and its solve are in float64 always.
         products: "onednn", "blas" or "auto" (see benchmarks.rivals.products).
+        samples: n of the batches to come, for which a CUDA device is prepared at construction; batches of another size
+            are taken all the same. None prepares for none, and other devices need none.
 
     Raises:
         ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
@@ -51,7 +63,12 @@ def factory(
         raise ArgumentError("network", "a Network", type(network).__name__)
     if network.readout_bias is not None:
         raise ArgumentError("network", "one without a readout bias", "one with")
-    return DenseNetwork(network, _device(device), dtype_name("dtype", dtype), one_of("products", products, PRODUCTS))
+    if isinstance(samples, str):  # from a command line
+        samples = int(samples) if samples.isdecimal() else -1
+    if samples is not None:
+        whole_number("samples", samples, 1)
+    products = one_of("products", products, PRODUCTS)
+    return DenseNetwork(network, _device(device), dtype_name("dtype", dtype), products, samples)
 
 
 def blas_factory(network: Network, *, device: str | torch.device = "cpu", dtype: str = "float32") -> DenseNetwork:
@@ -70,18 +87,29 @@ class DenseNetwork:
         initialization: Counted work and time of the construction.
     """
 
-    def __init__(self, network: Network, device: torch.device, dtype: str, products: str):
+    def __init__(self, network: Network, device: torch.device, dtype: str, products: str, samples: int | None = None):
         begin = time.perf_counter()
         self._device, self._dtype = device, getattr(torch, dtype)
-        self._products = select_products(products, device, self._dtype)
         self._widths, self._activation = network.widths, network.activation
-        self._phi = [layer_activation(network.activation, width, self._dtype) for width in network.widths[1:]]
+        routines = select_products(products, device, self._dtype)
+        phi = [layer_activation(network.activation, width, self._dtype) for width in network.widths[1:]]
         memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
-        affordable("network", sum(weight.size for weight in network.weights) * self._dtype.itemsize, memory)
-        self._weights = [self._tensor(f"weights[{i}]", weight) for i, weight in enumerate(network.weights)]
-        self._magnitudes = [_magnitude(weight) for weight in self._weights]  # bounds on |W_ℓ|, kept up to date
-        self._biases = [self._tensor(f"biases[{i}]", bias) for i, bias in enumerate(network.biases or ())]
+        entries = sum(math.prod(weight.shape) for weight in network.weights)
+        affordable("network", entries * self._dtype.itemsize, memory)
+        self._weights: list[torch.Tensor] = []
+        self._magnitudes: list[float] = []  # bounds on |W_ℓ|, kept up to date
+        for i, source in enumerate(network.weights):
+            weight, magnitude = weight_tensor(f"weights[{i}]", source, device, self._dtype)
+            self._weights.append(weight)
+            self._magnitudes.append(magnitude)
+        biases = [self._tensor(f"biases[{i}]", bias) for i, bias in enumerate(network.biases or ())]
         self._readout = self._tensor("readout", network.readout)
+        self._passes = Passes(self._weights, biases, self._readout, phi, routines)
+        self._eager: Stages = EagerStages()
+        self._prepared: tuple[int, Stages] | None = None  # for so many samples
+        self._notes: tuple[str, ...] = ()
+        if samples is not None and device.type == "cuda":
+            self._prepare(samples, chosen=products == "auto")
         self.initialization = PhaseWork(
             {
                 layer: LayerWork(0, source.nbytes + weight.nbytes)
@@ -92,11 +120,11 @@ class DenseNetwork:
 
     def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """See the contract."""
-        return self._forward(self._samples(X), Meter(self._device)).outputs.cpu().numpy()
+        return self._trace(X).outputs.cpu().numpy()
 
     def active_sets(self, X: Real[np.ndarray, "n d"]) -> list[Bool[np.ndarray, "n _"]]:
         """See the contract."""
-        return [mask.cpu().numpy() for mask in self._forward(self._samples(X), Meter(self._device)).masks]
+        return [mask.cpu().numpy() for mask in self._trace(X).masks]
 
     def jacobian_factors(
         self, X: Real[np.ndarray, "n d"]
@@ -120,7 +148,7 @@ class DenseNetwork:
     def gram(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "nc nc"]:
         """See the contract. In float64 whatever the dtype of the weights."""
         trace, left = self._derivatives(X)
-        return self._gram(trace, left, Meter(self._device)).cpu().numpy()
+        return self._passes.gram(trace, left, Meter(self._device)).cpu().numpy()
 
     def step(
         self,
@@ -145,109 +173,90 @@ class DenseNetwork:
         samples = self._samples(X)
         labels = self._targets(y, samples.shape[0])
         meter, solver = Meter(self._device), ""
+        stages = self._stages(samples.shape[0])
+        samples, labels = stages.load("samples", samples), stages.load("labels", labels)
 
         meter.begin("forward")
-        trace = self._forward(samples, meter)
-        residual = trace.outputs - labels
-        risk = 0.5 * float(residual.double().square().sum())
+        trace = stages.run("forward", lambda count: self._passes.forward(samples, count), meter)
+        residual, figures = stages.run("loss", lambda count: loss_and_figures(trace, labels, count), meter)
         meter.begin("backward")
-        left = self._backward(trace, meter)
-        q = residual.double()
+        left = stages.run("backward", lambda count: self._passes.backward(trace, count), meter)
         if method == "gauss_newton":
             meter.begin("gram")
-            gram = self._gram(trace, left, meter)
+            gram = stages.run("gram", lambda count: self._passes.gram(trace, left, count), meter)
             meter.begin("solve")
+        risk, counts = read_figures(figures, trace)
+        q = residual.double()
+        if method == "gauss_newton":
             q, solver = solve(gram, damping, q, meter)
         meter.end()
-        counts = torch.stack([mask.sum(dim=1) for mask in trace.masks]).cpu().numpy()
         dead = np.flatnonzero(counts.min(axis=0) == 0)
 
         meter.begin("update")
-        self._update((learning_rate * q).to(self._dtype), trace, left, meter)
-        meter.end()
-        return StepReport(risk, meter.work, 0, 0, tuple(dead.tolist()), tuple(counts), solver)
+        q = stages.load("q", (learning_rate * q).to(self._dtype))
+        factors, growth = stages.run("factors", lambda count: update_factors(q, trace, left, count), meter)
+        self._grow(growth)
+        stages.run("write", lambda count: self._passes.write(factors, trace, count), meter)
+        meter.finish()
+        return StepReport(risk, meter.work, 0, 0, tuple(dead.tolist()), tuple(counts), solver, self._notes)
 
     def to_network(self) -> Network:
         """See the contract."""
         return Network(
             weights=[weight.cpu().numpy().copy() for weight in self._weights],
-            biases=[bias.cpu().numpy().copy() for bias in self._biases] or None,
+            biases=[bias.cpu().numpy().copy() for bias in self._passes.biases] or None,
             readout=self._readout.cpu().numpy().copy(),
             activation=self._activation,
         )
 
-    def _forward(self, samples: Float[torch.Tensor, "n d"], meter: Meter) -> _Trace:
-        masks, hidden = [], [samples]
-        for layer, (weight, phi) in enumerate(zip(self._weights, self._phi, strict=True), start=1):
-            z = self._products.forward(weight, hidden[-1])
-            if self._biases:
-                z += self._biases[layer - 1]
-            _check_finite(z, f"forward: expected finite preactivations in layer {layer}, got an overflow")
-            mask = z > phi.threshold
-            z.sub_(phi.shift).mul_(phi.scale).mul_(mask)
-            products = hidden[-1].shape[0] * weight.numel() + 2 * z.numel()
-            meter.count(layer, products, weight, hidden[-1], z, z, z, mask, mask)
-            masks.append(mask)
-            hidden.append(z)
-        outputs = hidden[-1] @ self._readout.t()
-        _check_finite(outputs, "forward: expected finite outputs, got an overflow")
-        meter.count(0, hidden[-1].shape[0] * self._readout.numel(), self._readout, hidden[-1], outputs)
-        return _Trace(masks, hidden, outputs)
+    def _stages(self, n: int) -> Stages:
+        return self._prepared[1] if self._prepared is not None and self._prepared[0] == n else self._eager
 
-    def _backward(self, trace: _Trace, meter: Meter) -> list[Float[torch.Tensor, "n c _"]]:
-        mask = trace.masks[-1][:, None, :]
-        left = [self._readout * self._phi[-1].scale * mask]
-        meter.count(0, left[0].numel(), self._readout, mask, left[0])
-        for layer in range(len(self._weights) - 1, 0, -1):
-            weight, mask = self._weights[layer], trace.masks[layer - 1][:, None, :]
-            g = self._products.backward(weight, left[0].flatten(0, 1)).view(*left[0].shape[:2], weight.shape[1])
-            g.mul_(self._phi[layer - 1].scale).mul_(mask)
-            rows = left[0].shape[0] * left[0].shape[1]
-            meter.count(layer + 1, rows * weight.numel() + 2 * g.numel(), weight, left[0], g, g, mask)
-            left.insert(0, g)
-        return left
+    def _prepare(self, n: int, *, chosen: bool) -> None:
+        """Chooses products and records the stages; where a device cannot, a note says so and nothing is replayed."""
+        rows = n * self._readout.shape[0]
+        if chosen:
+            products = Fastest(max(self._weights, key=torch.numel), n, rows)
+            self._passes.products, self._notes = products, (products.note,)
+        try:
+            self._rehearse(ReplayedStages(CudaGraphs(self._device)), n)
+            self._notes += ("iterations replayed from CUDA graphs",)
+        except (RuntimeError, SolveError) as error:
+            self._notes += (f"no CUDA graphs: {' '.join(str(error).split())[:200]}",)
 
-    def _gram(
-        self, trace: _Trace, left: list[Float[torch.Tensor, "n c _"]], meter: Meter
-    ) -> Float[torch.Tensor, "nc nc"]:
-        total: torch.Tensor | float = 0.0
-        outputs = left[0].shape[1]
-        for layer, (g, h) in enumerate(zip(left, trace.hidden, strict=False), start=1):
-            g, h = g.flatten(0, 1).double(), h.double()  # noqa: PLW2901 - summed in float64, as small dampings need
-            rights = (h @ h.t()).repeat_interleave(outputs, 0).repeat_interleave(outputs, 1)
-            product = (g @ g.t()).mul_(rights)
-            total = product + total
-            meter.count(
-                layer, len(g) * g.numel() + len(h) * h.numel() + product.numel(), g, h, rights, product, product
-            )
-        assert isinstance(total, torch.Tensor)
-        return total
+    def _rehearse(self, stages: Stages, n: int) -> None:
+        """Records all stages of an iteration, on inputs and coefficients of zero: no weight changes."""
+        meter = Meter(self._device)
+        samples = stages.load("samples", self._weights[0].new_zeros(n, self._widths[0]))
+        labels = stages.load("labels", self._targets(np.zeros((n, self._readout.shape[0])), n))
+        q = stages.load("q", torch.zeros(n, self._readout.shape[0], dtype=self._dtype, device=self._device))
+        trace = stages.run("forward", lambda count: self._passes.forward(samples, count), meter)
+        _, figures = stages.run("loss", lambda count: loss_and_figures(trace, labels, count), meter)
+        left = stages.run("backward", lambda count: self._passes.backward(trace, count), meter)
+        stages.run("gram", lambda count: self._passes.gram(trace, left, count), meter)
+        read_figures(figures, trace)
+        factors, growth = stages.run("factors", lambda count: update_factors(q, trace, left, count), meter)
+        if any(growth.tolist()):  # also where it is not a number
+            raise SolveError("update: expected no change by coefficients of zero, got one")
+        stages.run("write", lambda count: self._passes.write(factors, trace, count), meter)
+        self._prepared = n, stages
 
-    def _update(
-        self,
-        q: Float[torch.Tensor, "n c"],
-        trace: _Trace,
-        left: list[Float[torch.Tensor, "n c _"]],
-        meter: Meter,
-    ) -> None:
-        factors, magnitudes = [], []
-        for layer, (g, h, bound) in enumerate(zip(left, trace.hidden, self._magnitudes, strict=False), start=1):
-            u = (q[:, :, None] * g).sum(dim=1)
-            bound += float((u.abs().amax(dim=1) * h.abs().amax(dim=1)).sum())  # noqa: PLW2901 - of |W_ℓ| afterwards
+    def _trace(self, X: Any) -> Trace:
+        trace = self._passes.forward(self._samples(X), Meter(self._device))
+        check_finite(trace, trace.sums.tolist())
+        return trace
+
+    def _grow(self, growth: Float[torch.Tensor, " layers"]) -> None:
+        """Keeps the bounds on |W_ℓ| up to date; nothing is written where one leaves the dtype's range."""
+        magnitudes = [bound + more for bound, more in zip(self._magnitudes, growth.tolist(), strict=True)]
+        for layer, bound in enumerate(magnitudes, start=1):
             if not bound < torch.finfo(self._dtype).max:
                 raise SolveError(f"update: expected finite new weights in layer {layer}, got an overflow")
-            meter.count(layer, g.numel(), g, u, u, h)
-            factors.append((u.t().contiguous(), h))
-            magnitudes.append(bound)
         self._magnitudes = magnitudes
-        for layer, (weight, (u, h)) in enumerate(zip(self._weights, factors, strict=True), start=1):
-            self._products.update(weight, u, h)
-            meter.count(layer, h.shape[0] * weight.numel(), weight, weight, u, h)
 
-    def _derivatives(self, X: Any) -> tuple[_Trace, list[Float[torch.Tensor, "n c _"]]]:
-        meter = Meter(self._device)
-        trace = self._forward(self._samples(X), meter)
-        return trace, self._backward(trace, meter)
+    def _derivatives(self, X: Any) -> tuple[Trace, list[Float[torch.Tensor, "n c _"]]]:
+        trace = self._trace(X)
+        return trace, self._passes.backward(trace, Meter(self._device))
 
     def _samples(self, X: Any) -> Float[torch.Tensor, "n d"]:
         return self._tensor("X", array("X", X, (None, self._widths[0])))
@@ -258,26 +267,6 @@ class DenseNetwork:
     def _tensor(self, argument: str, value: np.ndarray) -> torch.Tensor:
         kind = str(self._dtype).removeprefix("torch.")
         return torch.tensor(array(argument, value, value.shape, kind), device=self._device)
-
-
-@dataclass(frozen=True)
-class _Trace:
-    """Masks of layers 1 … L, hidden values h_0 … h_L, and outputs, of one forward pass."""
-
-    masks: list[Bool[torch.Tensor, "n _"]]
-    hidden: list[Float[torch.Tensor, "n _"]]
-    outputs: Float[torch.Tensor, "n c"]
-
-
-def _check_finite(values: Float[torch.Tensor, "n _"], message: str) -> None:
-    # The sum of finite values may itself overflow; only then are they looked at one by one.
-    if not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
-        raise SolveError(message)
-
-
-def _magnitude(values: Float[torch.Tensor, "fan_out fan_in"]) -> float:
-    low, high = torch.aminmax(values)
-    return max(-float(low), float(high))
 
 
 def _device(name: str | torch.device) -> torch.device:

@@ -22,16 +22,18 @@ def solve(
     Raises:
         SolveError: where G is not finite.
     """
-    if not torch.isfinite(gram).all():
-        raise SolveError("solve: expected a finite Gram matrix, got an overflow")
     rows = gram.shape[0]
     right = residual.reshape(rows, 1)
     shifted = gram.clone()
     shifted.diagonal().add_(damping)
-    negligible = rows * torch.finfo(gram.dtype).eps * float(shifted.diagonal().max())
     factor, failed = torch.linalg.cholesky_ex(shifted)
     meter.count(0, rows**3 // 6 + rows * rows, gram, shifted, factor)
-    if not failed and float(factor.diagonal().min()) ** 2 > negligible:
+    largest, least = shifted.diagonal().max(), factor.diagonal().min()
+    found = torch.stack([torch.isfinite(gram).all(), failed, largest, least]).tolist()  # the device is asked once
+    if not found[0]:
+        raise SolveError("solve: expected a finite Gram matrix, got an overflow")
+    negligible = rows * torch.finfo(gram.dtype).eps * found[2]
+    if not found[1] and found[3] ** 2 > negligible:
         return torch.cholesky_solve(right, factor).view_as(residual), "cholesky"
     eigenvalues, vectors = torch.linalg.eigh(shifted)
     inverse = torch.where(eigenvalues > negligible, eigenvalues.reciprocal(), 0.0)

@@ -7,7 +7,7 @@ from pathlib import Path
 #: Raise it by hand with every change of this module, of a tracker, or of anything that changes what an unchanged
 #: implementation measures as: benchmarks/scaling, the sweep, its analysis, the dense rival. asv then compares no
 #: numbers across the change, of which it sees the tracker's own source at most.
-VERSION = "2"
+VERSION = "3"
 
 #: Of the devices those that this machine seems to have; torch has the last word (setup of SharedSweep).
 DEVICES = ("cpu", "cuda") if Path("/dev/nvidiactl").exists() else ("cpu",)

@@ -13,7 +13,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from safetensors import SafetensorError, safe_open
 
 from impl.files.atomic import write_atomically
 from reference.contract import ArgumentError
@@ -82,6 +81,8 @@ class Container:
         Raises:
             ArgumentError: for a file that cannot be read, is damaged, or has another format.
         """
+        from safetensors import SafetensorError, safe_open  # only files need it: networks train without
+
         expected = f"a file in the format {form!r}, version {SCHEMA_VERSION}"
         try:
             with safe_open(path, "pt") as file:

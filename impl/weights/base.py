@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from impl.weights.magnitude import largest_entry
-from impl.weights.table import empty_table
+from impl.weights.table import empty_table, table_of
 from reference.contract.shapes import Float
 
 
@@ -28,11 +28,14 @@ class Base:
         self.version = 0
 
     @classmethod
-    def of_matrix(cls, matrix: Float[np.ndarray, "fan_out fan_in"], device: torch.device, dtype: torch.dtype) -> Base:
+    def of_matrix(
+        cls,
+        matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> Base:
         """A copy of W_ℓ, which is this base's own."""
-        table = empty_table(matrix.shape[1], matrix.shape[0], device, dtype)
-        table.copy_(torch.from_numpy(matrix).T)
-        return cls(table, shared=False)
+        return cls(table_of(matrix, device, dtype), shared=False)
 
     def private_copy(self) -> Base:
         """The same in memory of its own: a pass over all of W⁰."""

@@ -8,7 +8,7 @@ import torch
 from impl.kernels import Kernels, OuterUpdate
 from impl.support import Support
 from impl.weights.magnitude import largest_entry, magnitude_after
-from impl.weights.table import apply_table, apply_table_transpose, empty_table
+from impl.weights.table import apply_table, apply_table_transpose, table_of
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
 from reference.contract.shapes import Float
@@ -30,15 +30,14 @@ class EagerWeights:
     def __init__(
         self,
         layer: int,
-        matrix: Float[np.ndarray, "fan_out fan_in"],
+        matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
         device: torch.device,
         dtype: torch.dtype,
         kernels: Kernels,
     ):
         self._layer = layer
         self._kernels = kernels
-        self.table = empty_table(matrix.shape[1], matrix.shape[0], device, dtype)
-        self.table.copy_(torch.from_numpy(matrix).T)
+        self.table = table_of(matrix, device, dtype)
         self.magnitude = largest_entry(self.table)
 
     def apply(

@@ -72,12 +72,16 @@ def check_maintenance(storage: str, maintenance: Maintenance) -> None:
 
 
 def out_of_range(
-    argument: str, matrix: Float[np.ndarray, "fan_out fan_in"], table: Float[torch.Tensor, "fan_in fan_out"]
+    argument: str,
+    matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+    table: Float[torch.Tensor, "fan_in fan_out"],
 ) -> ArgumentError:
     """The error for a matrix that is finite, where its table is not."""
     column, row = (int(i) for i in (~torch.isfinite(table)).nonzero()[0])
     dtype = str(table.dtype).removeprefix("torch.")
-    return ArgumentError(argument, f"values finite in {dtype}", f"{matrix[row, column]:.9g} at index {(row, column)}")
+    return ArgumentError(
+        argument, f"values finite in {dtype}", f"{float(matrix[row, column]):.9g} at index {(row, column)}"
+    )
 
 
 def refuse_to_write(dtype: torch.dtype) -> None:

@@ -48,3 +48,13 @@ def empty_table(rows: int, columns: int, device: torch.device, dtype: torch.dtyp
     if device.type != "cpu":
         return torch.empty(rows, columns, device=device, dtype=dtype)
     return torch.from_numpy(np.empty((rows, columns * dtype.itemsize), np.uint8)).view(dtype)
+
+
+def table_of(
+    matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+    device: torch.device,
+    dtype: torch.dtype,
+) -> Float[torch.Tensor, "fan_in fan_out"]:
+    """A table of its own that holds W_ℓᵀ, from a matrix in NumPy or on any device."""
+    table = empty_table(matrix.shape[1], matrix.shape[0], device, dtype)
+    return table.copy_(torch.as_tensor(matrix).T)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from reference.contract import (
     capabilities_of,
     load_factory,
 )
-from reference.contract.arguments import ArgumentError
+from reference.contract.arguments import ArgumentError, one_of
 
 #: Names that an implementation may declare, where the contract has a list of them.
 DECLARED = {"dtypes": DTYPES, "activations": ACTIVATIONS, "methods": METHODS, "losses": LOSSES}
@@ -95,16 +95,17 @@ class Subject:
         return oracle
 
 
-def subject_named(name: str, device: str = "cpu", run_length: int = 8) -> Subject:
+def subject_named(name: str, device: str = "cpu", run_length: int = 8, *, dtype: str | None = None) -> Subject:
     """The subject that a command line names.
 
     Args:
         name: "package.module:factory", options may follow (see load_factory).
         device: A torch device.
         run_length: See Subject.
+        dtype: In which all cases are tried; None for all that are declared.
 
     Raises:
-        ArgumentError: where it cannot be imported, or declares what is not in the contract.
+        ArgumentError: where it cannot be imported, declares what is not in the contract, or does not declare the dtype.
     """
     try:
         subject = Subject(name, load_factory(name), device, run_length=run_length)
@@ -125,4 +126,7 @@ def subject_named(name: str, device: str = "cpu", run_length: int = 8) -> Subjec
         raise ArgumentError("capabilities.storage", "None or one of " + ", ".join(STORAGES), repr(storage))
     if storage and tuple(dtypes) != ("float32",):
         raise ArgumentError("capabilities.dtypes", f"float32 alone, to which {storage} is widened", repr(dtypes))
+    if dtype is not None:
+        one_of("dtype", dtype, subject.capabilities.dtypes)
+        subject.capabilities = replace(subject.capabilities, dtypes=(dtype,))
     return subject

@@ -1,6 +1,7 @@
 """What every room may know: plain data, names, the contract, checks of arguments. Nothing here computes."""
 
 from reference.contract.arguments import DTYPES, STORAGES, ArgumentError, SolveError
+from reference.contract.device_array import DeviceArray, is_device_array
 from reference.contract.implementation import (
     METHODS,
     OPERATIONS,
@@ -30,6 +31,7 @@ __all__ = [
     "ArgumentError",
     "Capabilities",
     "Classes",
+    "DeviceArray",
     "Factory",
     "Implementation",
     "LayerCertificate",
@@ -43,6 +45,7 @@ __all__ = [
     "Summands",
     "capabilities_of",
     "configured",
+    "is_device_array",
     "load_digit_classes",
     "load_factory",
     "load_problem",

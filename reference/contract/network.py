@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from reference.contract.arguments import ArgumentError, array, number, one_of
+from reference.contract.device_array import is_device_array
 
 ACTIVATIONS = ("shifted_relu", "thresholded_identity")
 
@@ -37,7 +38,9 @@ class Network:
     """Weights, biases, readout and activation of a fully connected network.
 
     Attributes:
-        weights: W_1 … W_L, with W_ℓ of shape (m_ℓ, m_{ℓ−1}) and m_0 = d, the input dimension.
+        weights: W_1 … W_L, with W_ℓ of shape (m_ℓ, m_{ℓ−1}) and m_0 = d, the input dimension. They may also be arrays
+            on a device (see DeviceArray): of these the shapes alone are checked here, their entries by the factory
+            that takes them; one that computes on the host refuses them.
         biases: β_1 … β_L, with β_ℓ of shape (m_ℓ,), or None for a network without biases.
         readout: A, of shape (c, m_L). It is not trained.
         activation: An Activation, a pair (kind, b), or a kind alone.
@@ -63,7 +66,7 @@ class Network:
         weights: list[np.ndarray] = []
         for layer, value in enumerate(self.weights, start=1):
             fan_in = weights[-1].shape[0] if weights else None
-            weights.append(array(f"weights[{layer - 1}] (layer {layer})", value, (None, fan_in)))
+            weights.append(_matrix(f"weights[{layer - 1}] (layer {layer})", value, fan_in))
         readout = array("readout", self.readout, (None, weights[-1].shape[0]))
         biases = None
         if self.biases is not None:
@@ -98,6 +101,16 @@ class Network:
     def outputs(self) -> int:
         """c, the number of outputs."""
         return self.readout.shape[0]
+
+
+def _matrix(argument: str, value: Any, fan_in: int | None) -> Any:
+    """A matrix with so many columns; typed as NumPy's, as all but the factories for devices see no other."""
+    if not is_device_array(value):
+        return array(argument, value, (None, fan_in))
+    shape = tuple(value.shape)
+    if len(shape) != 2 or min(shape) < 1 or fan_in not in (None, shape[1]):
+        raise ArgumentError(argument, f"shape (≥1, {'≥1' if fan_in is None else fan_in})", f"shape {shape}")
+    return value
 
 
 def check_activation(value: object) -> Activation:

@@ -1,6 +1,8 @@
 """Factories for the tests of the sweep: they do no useful work, but keep the contract."""
 
 import gc
+import os
+import signal
 import time
 from contextlib import contextmanager
 
@@ -118,3 +120,32 @@ def fastidious(network, *, device="cpu", dtype="float32"):
 
 
 not_callable = 3
+
+
+class VerySlow(Counting):
+    """Takes seconds for a step."""
+
+    def step(self, X, y, **options):
+        time.sleep(1.0)
+        return super().step(X, y, **options)
+
+
+def very_slow(network, *, device="cpu", dtype="float32"):
+    return VerySlow(network)
+
+
+very_slow.capabilities = counting.capabilities
+
+
+def deadly(network, *, device="cpu", dtype="float32"):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+deadly.capabilities = counting.capabilities
+
+
+def newtonian(network, *, device="cpu", dtype="float32"):
+    raise AssertionError("must not be built")
+
+
+newtonian.capabilities = Capabilities(methods=("gauss_newton",))

@@ -7,7 +7,9 @@ import pytest
 import torch
 
 from benchmarks.rivals.dense import blas_factory, factory
+from benchmarks.rivals.fastest import Fastest, SamplesFirst
 from benchmarks.rivals.products import Blas, OneDnn, select_products
+from benchmarks.rivals.stages import ReplayedStages
 from reference.contract import ACTIVATIONS, Activation, ArgumentError, Network, SolveError
 from reference.initialization import random_network
 
@@ -198,3 +200,124 @@ def test_cuda_agrees_with_the_cpu():
 def assert_same(network, before):
     for now, then in zip(network.weights, before.weights, strict=True):
         np.testing.assert_array_equal(now, then)
+
+
+def replayed_by_copying(compute):
+    """Records as a graph does, without one: a replay computes again, and overwrites the tensors of the first time."""
+    compute()
+    kept = compute()
+
+    def replay():
+        for old, new in zip(tensors(kept), tensors(compute()), strict=True):
+            old.copy_(new)
+
+    return replay, kept
+
+
+def tensors(result):
+    if isinstance(result, torch.Tensor):
+        yield result
+    elif isinstance(result, list | tuple):
+        for part in result:
+            yield from tensors(part)
+    elif result is not None:
+        for name in result.__dataclass_fields__:
+            yield from tensors(getattr(result, name))
+
+
+def prepared(network, n, dtype="float64"):
+    rival = factory(network, dtype=dtype)
+    rival._rehearse(ReplayedStages(replayed_by_copying), n)
+    return rival
+
+
+@pytest.mark.parametrize("method", ["gauss_newton", "gradient_descent"])
+@pytest.mark.parametrize(("c", "biases", "b"), [(1, False, 0.3), (3, True, -0.5)])
+def test_stages_that_are_replayed_take_the_same_steps(method, c, biases, b):
+    network = random_network(6, [50, 40, 30], outputs=c, biases=biases, activation=Activation(b=b), seed=2)
+    eager, replayed = factory(network, dtype="float64"), prepared(network, 8)
+    assert_same(replayed.to_network(), network)  # recording changes no weight
+    for step in range(3):
+        X, y = problem(8, 6, c, seed=step)
+        reports = [rival.step(X, y, method=method, learning_rate=0.1, damping=0.1) for rival in (eager, replayed)]
+        assert reports[0].loss == reports[1].loss
+        for one, other in zip(*(report.active_counts for report in reports), strict=True):
+            np.testing.assert_array_equal(one, other)
+        assert {phase: work.layers for phase, work in reports[0].work.items()} == {
+            phase: work.layers for phase, work in reports[1].work.items()
+        }
+        assert_same(replayed.to_network(), eager.to_network())
+    np.testing.assert_array_equal(replayed.forward(X), eager.forward(X))
+
+
+def test_a_batch_of_another_size_is_not_replayed():
+    network = random_network(6, [50, 40], seed=2)
+    eager, replayed = factory(network, dtype="float64"), prepared(network, 8)
+    for n in (5, 8, 1):
+        X, y = problem(n, 6, 1, seed=n)
+        assert eager.step(X, y).loss == replayed.step(X, y).loss
+    assert_same(replayed.to_network(), eager.to_network())
+
+
+def test_an_overflow_in_replayed_stages_changes_nothing():
+    network = random_network(4, [30, 30], activation=Activation("shifted_relu", -1.0))
+    network = Network(weights=network.weights, readout=1e10 * network.readout, activation=network.activation)
+    rival = prepared(network, 3)
+    X, y = problem(3, 4, 1)
+    with pytest.raises(SolveError, match=r"^forward"):
+        rival.step(X * 1e305, y)
+    with pytest.raises(SolveError, match=r"^update"):
+        rival.step(X * 1e10, y, method="gradient_descent", learning_rate=1e300)
+    assert_same(rival.to_network(), network)
+    assert math.isfinite(rival.step(X, y).loss)  # and the next step is as if nothing had been
+
+
+def test_a_device_that_cannot_record_is_told_of_and_served_all_the_same(monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("capture\nfailed")
+
+    monkeypatch.setattr("benchmarks.rivals.dense.CudaGraphs", lambda device: refuse)
+    network = random_network(4, [30, 20], dtype="float32")
+    rival = factory(network)
+    rival._prepare(3, chosen=True)
+    X, y = problem(3, 4, 1)
+    report = rival.step(X, y)
+    assert report.loss == pytest.approx(factory(network).step(X, y).loss, rel=1e-5)
+    assert [note.partition(":")[0] for note in report.notes] == ["products", "no CUDA graphs"]
+    assert report.notes[1] == "no CUDA graphs: capture failed"
+
+
+def test_both_ways_to_multiply_are_right():
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(40, 30, generator=generator)
+    h, g = torch.randn(4, 30, generator=generator), torch.randn(8, 40, generator=generator)
+    for products in (Blas(), SamplesFirst(), Fastest(W, 4, 8)):
+        torch.testing.assert_close(products.forward(W, h), h @ W.T)
+        torch.testing.assert_close(products.backward(W, g), g @ W)
+        assert products.forward(W, h).is_contiguous() and products.backward(W, g).is_contiguous()
+
+
+@pytest.mark.parametrize("samples", [0, -1, "0", "many", 2.5])
+def test_the_number_of_samples_to_prepare_for_is_checked(samples):
+    with pytest.raises(ArgumentError, match=r"^samples: expected a whole number of at least 1"):
+        factory(random_network(3, [8]), samples=samples)
+
+
+@pytest.mark.cuda
+@pytest.mark.parametrize("method", ["gauss_newton", "gradient_descent"])
+def test_cuda_graphs_take_the_steps_of_the_cpu(method):
+    network = random_network(7, [600, 330], outputs=2, seed=4)
+    on = {
+        "cpu": factory(network, dtype="float64"),
+        "eager": factory(network, device="cuda", dtype="float64"),
+        "graphs": factory(network, device="cuda", dtype="float64", samples=9),
+    }
+    for step in range(4):
+        X, y = problem(9, 7, 2, seed=step)
+        reports = {name: rival.step(X, y, method=method, learning_rate=0.1) for name, rival in on.items()}
+        for name in ("eager", "graphs"):
+            assert reports[name].loss == pytest.approx(reports["cpu"].loss, rel=1e-9)
+        assert "iterations replayed from CUDA graphs" in reports["graphs"].notes
+        assert all(work.seconds > 0 for work in reports["graphs"].work.values())
+        counted = [{phase: work.layers for phase, work in report.work.items()} for report in reports.values()]
+        assert counted[0] == counted[1] == counted[2]

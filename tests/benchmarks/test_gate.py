@@ -408,8 +408,8 @@ class TestRepository:
     def in_the_repository(self, repository, monkeypatch):
         monkeypatch.setattr(version, "REPOSITORY", repository)
 
-    def gate(self, base, head):
-        return main(["gate", base, head, *self.OPTIONS, "--iterations", "4", "--rounds", "3"])
+    def gate(self, base, head, *options):
+        return main(["gate", base, head, *self.OPTIONS, "--iterations", "4", "--rounds", "3", *options])
 
     def test_a_slower_commit_is_worse_and_the_way_back_better(self, capsys):
         assert self.gate("base", "slower") == 1
@@ -431,3 +431,10 @@ class TestRepository:
             self.gate("base", "no-such-commit")
         assert stopped.value.code == 2
         assert "HEAD: expected a commit" in capsys.readouterr().err
+
+    @pytest.mark.parametrize("device", ["abacus", "cuda:99"])
+    def test_a_device_that_is_not_there_is_a_bad_argument(self, device, capsys):
+        with pytest.raises(SystemExit) as stopped:
+            self.gate("base", "base", "--device", device)
+        assert stopped.value.code == 2
+        assert "device: expected a device that torch can use here" in capsys.readouterr().err

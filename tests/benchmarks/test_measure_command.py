@@ -10,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+import reference
 from benchmarks import environment
 from benchmarks.__main__ import main
 from benchmarks.analysis import ALL_PHASES
 from benchmarks.commands import measure, terminal
 from benchmarks.environment import refuse_changes
 from benchmarks.journal import NAME
+from benchmarks.learning_rate import SHARE, stable_rate
 from benchmarks.scaling import time_exponent
-from reference.contract import ArgumentError
+from reference.contract import ArgumentError, Network, load_problem
+from reference.initialization import random_network
 from tests.benchmarks import contestants as fakes
 from tests.benchmarks.journals import read_journal
 
@@ -418,3 +421,63 @@ def test_it_measures_on_cuda(tmp_path):
     document = json.loads((tmp_path / "scaling.json").read_text())
     assert document["environment"]["device"] == torch.cuda.get_device_name()
     assert all(math.isfinite(point["extra_memory_bytes"]) for point in document["implementations"]["dense"]["points"])
+
+
+def test_the_method_and_its_rate_are_recorded(undrawn, tmp_path, capsys):
+    options = ["--method", "gradient_descent", "--learning-rate", "0.01"]
+    assert main([*SMALL, *WIDTHS, *BLAS, *options, "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert (found["problem"]["method"], found["problem"]["learning_rate"]) == ("gradient_descent", 0.01)
+    for entry in found["implementations"].values():
+        assert all(point["learning_rate"] == 0.01 for point in entry["points"])
+        assert all(point["phases"]["gram"]["median"] is not None for point in entry["points"])
+        assert all(point["phases"]["gram"]["multiply_adds"] == 0 for point in entry["points"])  # there is no such phase
+    assert "gradient descent at the learning rate 0.01" in " ".join(capsys.readouterr().out.split())
+    assert read_journal(tmp_path / NAME)[0]["problem"]["method"] == "gradient_descent"
+
+
+def test_the_largest_stable_rate_is_that_of_every_width_s_gram_matrix(undrawn, tmp_path, capsys):
+    options = ["--method", "gradient_descent", "--learning-rate", "stable"]
+    assert main([*SMALL, "--widths", "128,256,512", *BLAS, *options, "--out", str(tmp_path)]) == 0
+    found = json.loads((tmp_path / "scaling.json").read_text())
+    assert found["problem"]["learning_rate"] == "stable"
+    problem = load_problem("synthetic", 4, dimension=5)
+    for entry in found["implementations"].values():
+        for point in entry["points"]:
+            gram = reference.factory(random_network(5, [point["m"]] * 2, dtype="float32")).gram(problem.X)
+            assert point["learning_rate"] == pytest.approx(1.9 / np.linalg.eigvalsh(gram)[-1], rel=1e-4)
+    assert "gradient descent at the largest stable learning rate" in " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("share", [0.5, 0.95, 1.3])
+def test_the_largest_mode_is_multiplied_as_its_rate_says(share):
+    """Beyond 2/λ_max, a share of 1, it grows."""
+    problem, network = load_problem("synthetic", 4, dimension=5), random_network(5, [400, 400])
+    implementation = reference.factory(network)
+    mode = np.linalg.eigh(implementation.gram(problem.X))[1][:, -1:]
+    y = implementation.forward(problem.X) - 1e-6 * mode  # the residual is along it, and too small to move the Jacobian
+    rate = stable_rate(implementation, problem.X) / SHARE * share
+    before = implementation.step(problem.X, y, method="gradient_descent", learning_rate=rate).loss
+    after = implementation.step(problem.X, y, method="gradient_descent", learning_rate=0.0).loss
+    assert after / before == pytest.approx((1.0 - 2.0 * share) ** 2, abs=1e-3)
+
+
+def test_a_network_that_nothing_moves_has_no_stable_rate():
+    network = Network(weights=[np.zeros((3, 5))], readout=np.ones((1, 3)))
+    with pytest.raises(ArgumentError, match="learning-rate: expected a network with a live sample"):
+        stable_rate(reference.factory(network), np.ones((2, 5)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--learning-rate", "stable"], "--learning-rate: expected a number with gauss_newton, got 'stable'"),
+        (["--learning-rate", "unstable"], "--learning-rate: expected a finite number of at least 0"),
+        (["--method", "newton"], "invalid choice: 'newton'"),
+        (["--method", "gradient_descent", "--impl", "g=tests.benchmarks.contestants:newtonian"], "gradient descent"),
+    ],
+)
+def test_methods_and_rates_that_do_not_go_together_are_refused(tmp_path, capsys, options, message):
+    with pytest.raises(SystemExit) as ended:
+        main([*SMALL, *WIDTHS, *options, "--out", str(tmp_path)])
+    assert ended.value.code == 2 and message in capsys.readouterr().err

@@ -70,7 +70,7 @@ def test_parameters_are_what_the_document_holds(documents):
         assert suite.param_names[:2] == ("device", "implementation")
         assert len(suite.params) == len(suite.param_names)
         assert suite.version == settings.VERSION
-    assert set(iteration.Iteration.params[0]) <= set(settings.NAMES)
+    assert set(iteration.Iteration.params[1]) <= set(settings.NAMES)
 
 
 def test_tracked_widths_are_measured():

@@ -51,6 +51,8 @@ def test_the_last_line_is_json(capsys):
         (["--tolerance", "0"], "tolerance"),
         (["--damping", "-1"], "--damping"),
         (["--folder", "/dev/null/there"], "path"),
+        (["--device", "abacus"], "device: expected a device that torch can use here"),
+        (["--device", "meta"], "device: expected a device that stores numbers"),
     ],
 )
 def test_bad_options_are_named_in_one_line(options, named, capsys):
@@ -58,3 +60,15 @@ def test_bad_options_are_named_in_one_line(options, named, capsys):
         main([*SMALL, *options])
     assert stopped.value.code == 2
     assert named in capsys.readouterr().err.strip().splitlines()[-1]
+
+
+def test_the_device_is_named(capsys):
+    assert main([*SMALL, "--device", "cpu"]) == 0
+    assert "float32, cpu, " in capsys.readouterr().out
+
+
+@pytest.mark.cuda
+def test_it_fine_tunes_on_cuda(capsys):
+    assert main([*SMALL, "--device", "cuda"]) == 0
+    figures = json.loads(capsys.readouterr().out.strip().splitlines()[-1])
+    assert figures["accuracy_after"] > figures["accuracy_before"]

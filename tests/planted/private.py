@@ -16,7 +16,7 @@ from types import CodeType, ModuleType
 from typing import Any
 
 #: What is copied, with everything below it, and what is not: plain data, and what numba or Triton has compiled.
-COPIED = ("impl", "reference", "properties.examples")
+COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
 SHARED = ("impl.kernels.compiled", "impl.kernels.triton.device", "impl.certified.loops", "reference.contract")
 
 

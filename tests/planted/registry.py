@@ -25,6 +25,7 @@ SKETCHED = "impl:factory?solver=sketched-cg"
 CG = "impl:factory?solver=cg"
 CERTIFIED = "impl:factory?forward=certified"
 ORACLE = "reference:factory"
+RIVAL = "benchmarks.rivals.dense:factory"
 NUMPY = "properties.examples.numpy_dense:factory"
 
 

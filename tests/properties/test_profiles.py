@@ -11,6 +11,7 @@ from properties.__main__ import main
 from properties.cases.strategies import NAMED_CASES, cases
 from properties.runner.profiles import PROFILES
 from properties.runner.registry import Property
+from reference.contract import Capabilities
 
 NIGHTLY = replace(PROFILES["nightly"], examples=20)
 
@@ -112,3 +113,26 @@ def test_the_length_of_runs_reaches_the_properties(name, monkeypatch, tmp_path, 
 def test_run_lengths_grow_from_dev_to_nightly():
     lengths = [PROFILES[name].run_length for name in ("dev", "ci", "nightly")]
     assert lengths == sorted(set(lengths))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_all_cases_are_tried_in_the_dtype_that_is_asked_for(dtype, monkeypatch, tmp_path, capsys):
+    tried = []
+    build = Subject.build
+
+    def seen(self, case, *more):
+        tried.append(case.dtype)
+        return build(self, case, *more)
+
+    monkeypatch.setattr(Subject, "build", seen)
+    command = ["--impl", "reference:factory", "--profile", "dev", "--only", "outputs_match_the_oracle"]
+    assert main([*command, "--dtype", dtype, "--json", str(tmp_path / "result.json")]) == 0
+    assert set(tried) == {dtype} and len(tried) > 5
+    assert f"dtypes {dtype};" in capsys.readouterr().out
+
+
+def test_a_dtype_that_is_not_declared_is_refused(monkeypatch, capsys):
+    monkeypatch.setattr(reference.factory, "capabilities", Capabilities(dtypes=("float64",)))
+    with pytest.raises(SystemExit):
+        main(["--impl", "reference:factory", "--dtype", "float32"])
+    assert "dtype: expected one of float64, got 'float32'" in capsys.readouterr().err
