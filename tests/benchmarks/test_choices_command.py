@@ -12,7 +12,7 @@ from benchmarks.choices.analysis import analyse
 from benchmarks.choices.batches import LEAST_NOISE, MOST_NOISE, load_batch
 from benchmarks.choices.tables import markdown
 from benchmarks.commands import choices
-from benchmarks.commands.terminal import INTERRUPTED
+from benchmarks.commands.options import INTERRUPTED
 from benchmarks.contestant import load_contestant, load_contestants
 from reference.contract import PHASES, ArgumentError
 from tests.benchmarks import contestants as fakes
