@@ -24,6 +24,10 @@ class PartError(Exception):
     """A part of the measurement failed; the text says why, in one line."""
 
 
+class TooLateError(PartError):
+    """The process gave no answer in time, and was ended."""
+
+
 class DeviceProcess:
     """Starts `benchmarks.device.worker` when it is first asked, and again after it was lost.
 
@@ -99,7 +103,7 @@ class DeviceProcess:
         line = self._line(time.monotonic() + seconds)
         if line is None:
             self.close()
-            raise PartError(f"no answer within {seconds:.0f} s")
+            raise TooLateError(f"no answer within {seconds:.0f} s")
         if not line:
             reason = self._last_words()
             self.close()
