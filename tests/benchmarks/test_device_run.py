@@ -314,8 +314,9 @@ def test_a_process_that_cannot_start_says_why():
         process.ask(60.0, "limits")
 
 
-def test_properties_that_take_too_long_are_interrupted_and_named():
-    found = parity.run_properties("impl:factory", "cpu", "float64", 3.0)
+def test_properties_that_take_too_long_are_interrupted_and_named(monkeypatch):
+    monkeypatch.setattr(parity, "EXAMPLES", 2000)
+    found = parity.run_properties("impl:factory", "cpu", "float64", 15.0)
     assert found["missing"] and set(found["missing"]) < set(parity.PROPERTIES) | {""}
     assert found["counts"]["failed"] == 0
 
