@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from impl.weights.magnitude import largest_entry
+from impl.weights.source import Matrix
 from impl.weights.table import empty_table, table_of
 from reference.contract.shapes import Float
 
@@ -30,7 +30,7 @@ class Base:
     @classmethod
     def of_matrix(
         cls,
-        matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+        matrix: Matrix,
         device: torch.device,
         dtype: torch.dtype,
     ) -> Base:

@@ -8,6 +8,7 @@ import torch
 from impl.kernels import Kernels, OuterUpdate
 from impl.support import Support
 from impl.weights.magnitude import largest_entry, magnitude_after
+from impl.weights.source import Matrix
 from impl.weights.table import apply_table, apply_table_transpose, table_of
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import Summands
@@ -30,7 +31,7 @@ class EagerWeights:
     def __init__(
         self,
         layer: int,
-        matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+        matrix: Matrix,
         device: torch.device,
         dtype: torch.dtype,
         kernels: Kernels,

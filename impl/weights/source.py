@@ -9,6 +9,9 @@ from reference.contract import ArgumentError, DeviceArray, is_device_array
 from reference.contract.arguments import array
 from reference.contract.shapes import Float
 
+#: W_ℓ in NumPy, or as a tensor on any device.
+Matrix = Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"]
+
 # Entries that are looked at together, so that the check takes no memory to speak of.
 _CHUNK = 1 << 28
 

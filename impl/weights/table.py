@@ -7,6 +7,7 @@ import torch
 
 from impl.kernels import Kernels
 from impl.support import Support
+from impl.weights.source import Matrix
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
 
@@ -51,7 +52,7 @@ def empty_table(rows: int, columns: int, device: torch.device, dtype: torch.dtyp
 
 
 def table_of(
-    matrix: Float[np.ndarray, "fan_out fan_in"] | Float[torch.Tensor, "fan_out fan_in"],
+    matrix: Matrix,
     device: torch.device,
     dtype: torch.dtype,
 ) -> Float[torch.Tensor, "fan_in fan_out"]:

@@ -26,7 +26,7 @@ def test_a_sample_is_determined_by_its_seed_and_larger_ones_contain_it():
 def left_alone(source):
     """Its strings and annotations."""
     nodes = list(ast.walk(ast.parse(source)))
-    return [node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)], [
+    return sorted(n.value for n in nodes if isinstance(n, ast.Constant) and isinstance(n.value, str)), [
         ast.dump(node.annotation) for node in nodes if isinstance(node, ast.arg | ast.AnnAssign) and node.annotation
     ]
 

@@ -28,12 +28,6 @@ def merged_term_replaces(low_rank: Module) -> None:
     low_rank.OuterProducts.plus = lambda self, other: other
 
 
-@plant("impl.kernels.workspace", LAZY, killed_by=RUNS)
-def tables_not_made_zero_again(workspace: Module) -> None:
-    """A table of factors still has in it what the last one had."""
-    workspace.Workspace.zeros = lambda self, *table: self.empty(*table[:5])
-
-
 @plant("impl.weights.lazy", LAZY, killed_by=RUNS)
 def transpose_forgets_the_updates(lazy: Module) -> None:
     """The backward product reads W⁰ alone."""
