@@ -31,7 +31,7 @@ from tests.impl.test_all_or_nothing import AllocationFails
 CASE = Case(input_dimension=5, widths=(9, 12, 7), outputs=3, b=0.1, biases=True, samples=3, duplicates=1)
 
 #: Operations before the end of a step that may fail: weights are written by the last ones.
-LAST = 40
+LAST = 400
 
 
 class StepMachine(RuleBasedStateMachine):
