@@ -79,13 +79,13 @@ class CertifiedLayer:
         """
         self._follow_base()
         counts, table = LayerCounts(), self.weights.table
-        low_rank = self.weights.state.low_rank
-        change = self.weights.low_rank_product(support, values, work)
         new = (~self.anchors.begun(slots)).nonzero()[:, 0]
         if new.numel():
             self._forecast(support.counts[new])
             self.anchors.begin(new, slots, support, values, table, counts, work)
         places = self.anchors.cover(slots, support, table, counts, work)
+        low_rank = self.weights.state.low_rank
+        change = self.weights.low_rank_product(support, values, work)
         bounds = self._rows(slots, support, values, places, change, low_rank, counts, work)
 
         batch = support, values, places

@@ -163,9 +163,9 @@ class CompiledKernels:
     def plan_update(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ) -> CompiledUpdate:
         """See Kernels."""
@@ -178,9 +178,9 @@ class CompiledUpdate:
     def __init__(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ):
         order = rows.by_unit
@@ -191,10 +191,10 @@ class CompiledUpdate:
             row_values.numpy(),
             columns.offsets.numpy(),
             unsigned(columns.units),
-            column_values.numpy(),
+            column_values.T.contiguous().numpy(),
             table.numpy(),
         )
-        self._work = rows.pairs_with(columns)
+        self._work = rows.pairs_with(columns) * row_values.shape[1]
 
     def apply(self) -> None:
         """See OuterUpdate."""
@@ -482,6 +482,29 @@ def _subtract_outer(
             factor = row_values[entry]
             low, high = column_offsets[sample], column_offsets[sample + 1]
             units = column_units[low:high]
-            factors = column_values[low:high]
-            for j in range(units.size):
-                row[units[j]] -= factor * factors[j]
+            if factor.size > 1:
+                _subtract_sum(row, units, factor, column_values[:, low:high])
+            else:
+                factors = column_values[0, low:high]
+                for j in range(units.size):
+                    row[units[j]] -= factor[0] * factors[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _subtract_sum(row, units, factor, vectors):
+    """row[units] −= Σ_t factor[t] · vectors[t]: summed first, so that each scattered element is written once."""
+    total = np.zeros(units.size, row.dtype)
+    t = 0
+    while t + 4 <= factor.size:
+        p, q, r, s = vectors[t], vectors[t + 1], vectors[t + 2], vectors[t + 3]
+        vp, vq, vr, vs = factor[t], factor[t + 1], factor[t + 2], factor[t + 3]
+        for j in range(total.size):
+            total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+        t += 4
+    while t < factor.size:
+        p, vp = vectors[t], factor[t]
+        for j in range(total.size):
+            total[j] += vp * p[j]
+        t += 1
+    for j in range(units.size):
+        row[units[j]] -= total[j]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from reference.contract.shapes import Float, Int
+from impl.support import Support, offsets_of
+from reference.contract.shapes import Bool, Float, Int
 
 # Room beyond what is needed, so that arrays are moved only now and then: for units, and for vectors.
 SPARE_UNITS = 1.25
@@ -43,6 +44,22 @@ class Factors:
     def size(self) -> int:
         """How many numbers there are, zeros among them."""
         return self.entries * self.vectors
+
+    @property
+    def support(self) -> Support:
+        """The unions."""
+        sample, place = self._listed.nonzero(as_tuple=True)
+        return Support(offsets_of(self.counts), sample.to(torch.int32), self.units[sample, place], self.width)
+
+    @property
+    def listed_values(self) -> Float[torch.Tensor, "entries t"]:
+        """The vectors on the unions."""
+        return self.values[:, :, : self.vectors][self._listed]
+
+    @property
+    def _listed(self) -> Bool[torch.Tensor, "n room"]:
+        """Which places hold units."""
+        return torch.arange(self.units.shape[1], device=self.units.device) < self.counts[:, None]
 
     def reserve(self, units: int, vectors: int) -> None:
         """Makes room for unions of so many units, and for so many vectors."""

@@ -81,14 +81,15 @@ class Kernels(Protocol):
     def plan_update(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ) -> OuterUpdate:
-        """Prepares table[a, f] −= Σ_i row_values[i, a] · column_values[i, f] on the k × k blocks.
+        """Prepares table[a, f] −= Σ_i Σ_t row_values[(i, a), t] · column_values[(i, f), t] on the k × k blocks.
 
-        Whatever can fail, such as allocating, happens here, before anything is written.
+        An element is written once for every sample that has it, whatever t. Whatever can fail, such as allocating,
+        happens here, before anything is written.
         """
 
 

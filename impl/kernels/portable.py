@@ -17,7 +17,7 @@ from impl.kernels.factors import Factors
 from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
-from reference.contract.shapes import Bool, Float, Int
+from reference.contract.shapes import Float, Int
 
 # Elements of a part of the blocks: a few arrays of this length are alive at a time, indices with 8 bytes an element.
 CHUNK = 1 << 16
@@ -75,14 +75,12 @@ class TorchKernels:
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """See Kernels."""
-        sample = support.sample_of_entry.long()
-        absent = ~torch.isin(sample * support.width + support.units, _positions(factors))
-        return torch.zeros_like(factors.counts).index_add_(0, sample, absent.long())
+        absent = ~torch.isin(_positions(support), _positions(factors.support))
+        return torch.zeros_like(factors.counts).index_add_(0, support.sample_of_entry.long(), absent.long())
 
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """See Kernels."""
-        here, there = _positions(factors), support.sample_of_entry.long() * support.width + support.units
-        old = factors.values[_listed(factors)].clone()
+        here, there, old = _positions(factors.support), _positions(support), factors.listed_values
         positions, place = torch.unique(torch.cat([here, there]), return_inverse=True)
         union = Support.of_positions(positions, support.samples, support.width)
         sample = union.sample_of_entry.long()
@@ -90,15 +88,16 @@ class TorchKernels:
         factors.units[sample, row] = union.units
         factors.values.zero_()
         here, there = place.tensor_split([here.numel()])
-        factors.values[sample[here], row[here]] = old
+        factors.values[sample[here], row[here], : factors.vectors] = old
         factors.values[sample[there], row[there], factors.vectors] = values
         factors.counts = union.counts.long()
         factors.vectors, factors.entries = factors.vectors + 1, union.entries
 
     def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
         """See Kernels."""
-        units, values, offsets = _flat(factors)
-        return torch.stack([_bags(units, table, offsets, vector) for vector in values.T], dim=1)
+        union = factors.support
+        chosen, offsets = union.units.long(), union.offsets.long()
+        return torch.stack([_bags(chosen, table, offsets, vector) for vector in factors.listed_values.T], dim=1)
 
     def spread(
         self,
@@ -111,12 +110,11 @@ class TorchKernels:
         """See Kernels. By unit: what is added to a unit is summed in one fixed order, on every device."""
         if anew:
             out.zero_()
-        units, values, offsets = _flat(factors)
-        order = torch.argsort(units, stable=True)
-        sample = torch.repeat_interleave(torch.arange(factors.samples, device=units.device), offsets.diff())[order]
-        by_unit = offsets_of(torch.bincount(units, minlength=out.shape[0])).long()
+        union, values = factors.support, factors.listed_values
+        order, offsets = union.by_unit.entry.long(), union.by_unit.offsets.long()
+        sample = union.sample_of_entry[order].long()
         for vector, rows in zip(values[order].T, coefficients.transpose(0, 1), strict=True):
-            out += _bags(sample, rows, by_unit, vector)
+            out += _bags(sample, rows, offsets, vector)
 
     def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """See Kernels."""
@@ -138,30 +136,13 @@ class TorchKernels:
     def plan_update(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ) -> TorchUpdate:
         """See Kernels."""
         return TorchUpdate(rows, row_values, columns, column_values, table)
-
-
-def _listed(factors: Factors) -> Bool[torch.Tensor, "n room"]:
-    """Which places hold units."""
-    return torch.arange(factors.units.shape[1], device=factors.units.device) < factors.counts[:, None]
-
-
-def _flat(
-    factors: Factors,
-) -> tuple[Int[torch.Tensor, " entries"], Float[torch.Tensor, "entries t"], Int[torch.Tensor, " n_plus_1"]]:
-    """Units and values of one sample after the other, and where each begins."""
-    listed = _listed(factors)
-    return (
-        factors.units[listed].long(),
-        factors.values[:, :, : factors.vectors][listed],
-        offsets_of(factors.counts).long(),
-    )
 
 
 def _bags(
@@ -177,10 +158,9 @@ def _bags(
     )
 
 
-def _positions(factors: Factors) -> Int[torch.Tensor, " entries"]:
-    """Of the units in a flattened (samples, width) array."""
-    sample, place = _listed(factors).nonzero(as_tuple=True)
-    return sample * factors.width + factors.units[sample, place]
+def _positions(support: Support) -> Int[torch.Tensor, " entries"]:
+    """Of the entries in a flattened (samples, width) array."""
+    return support.sample_of_entry.long() * support.width + support.units
 
 
 class TorchUpdate:
@@ -189,9 +169,9 @@ class TorchUpdate:
     def __init__(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ):
         self._rows, self._columns = rows, columns
@@ -205,7 +185,7 @@ class TorchUpdate:
     def apply(self) -> None:
         """See OuterUpdate."""
         for block in _blocks(self._rows, self._columns):
-            change = torch.outer(self._row_values[block.rows], self._column_values[block.columns])
+            change = torch.matmul(self._row_values[block.rows], self._column_values[block.columns].T)
             self._flat[block.positions] = (self._flat[block.positions] - change).to(self._flat.dtype)
 
     def revert(self) -> None:

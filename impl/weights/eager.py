@@ -73,7 +73,7 @@ class EagerWeights:
             pairs,
             2 * pairs * self.table.element_size() + tensor_bytes(right.units, right_values, left.units, left_values),
         )
-        planned = self._kernels.plan_update(right, right_values, left, left_values, self.table)
+        planned = self._kernels.plan_update(right, right_values[:, None], left, left_values[:, None], self.table)
         return EagerUpdate(self, planned, bound)
 
     def materialize(self) -> Float[np.ndarray, "fan_out fan_in"]:

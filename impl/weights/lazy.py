@@ -153,15 +153,16 @@ class LazyWeights:
         return twin
 
     def fold_work(self, state: LazyState) -> int:
-        """Multiply-adds of a fold: k × k blocks for sparse terms, all of W for dense factors.
+        """What a fold takes, in multiply-adds: k × k blocks for sparse terms, all of W for dense factors.
 
         Where others have to renew what they computed from the base, that comes on top; and as what a fold is to save is
-        streamed there, scattered writes are taken for what they cost beside it.
+        streamed there, the scattered writes, one for each element that a panel changes, are taken for what they cost
+        beside it.
         """
-        sparse = sum(term.pairs for term in state.low_rank.terms)
-        writing = WRITING if self.renewal_work else 1
+        writing = WRITING if self.renewal_work else 0
+        sparse = sum(panel.pairs * (panel.right.vectors + writing) for panel in self._panels.of(state.low_rank))
         dense = self.table.numel() * state.low_rank.dense.rank if state.low_rank.dense else 0
-        return self.renewal_work + writing * sparse + dense
+        return self.renewal_work + sparse + dense
 
     def plan_state(self, state: LazyState, *, recompressions: int = 0) -> LazyUpdate:
         """Prepares the change to a state whose base is the present one."""
@@ -191,12 +192,12 @@ class LazyWeights:
             base.table.addmm_(low_rank.dense.right, low_rank.dense.left.T, alpha=-1.0)
             work.count(self._layer, base.table.numel() * low_rank.dense.rank, 2 * tensor_bytes(base.table))
         writes = []
-        for term in low_rank.terms:
-            pairs = term.pairs
-            work.count(self._layer, pairs, 2 * pairs * size + tensor_bytes(term.right.units, term.left.units))
-            writes.append(
-                self._kernels.plan_update(term.right, term.right_values, term.left, term.left_values, base.table)
-            )
+        for panel in self._panels.of(low_rank):
+            right, left = panel.right.support, panel.left.support
+            vectors = panel.right.listed_values, panel.left.listed_values
+            pairs = panel.pairs * panel.right.vectors
+            work.count(self._layer, pairs, 2 * panel.pairs * size + tensor_bytes(right.units, left.units, *vectors))
+            writes.append(self._kernels.plan_update(right, vectors[0], left, vectors[1], base.table))
         empty = LowRank(*base.table.shape)
         folded = LazyState(base, base.version + (base is state.base), empty, state.magnitude)
         return LazyUpdate(self, writes, folded, folds=folds, recompressions=0)

@@ -116,6 +116,11 @@ class Panels:
             work.count(self._layer, products, products * values.element_size() + 2 * tensor_bytes(inner))
         return out
 
+    def of(self, low_rank: LowRank) -> Sequence[Panel]:
+        """The panels of the sparse terms of D."""
+        self._follow(low_rank)
+        return self._panels
+
     def _follow(self, low_rank: LowRank) -> None:
         """Goes over to another D. What panels there are depends on its terms alone, and so does every last bit."""
         if low_rank is self._followed:
@@ -132,7 +137,8 @@ class Panels:
             if panel.takes(term, self._kernels):
                 return
         panel = Panel(term.rank, self._fan_in, self._fan_out, term.left_values)
-        panel.add(term, [int(term.right.host_counts.max()), int(term.left.host_counts.max())], self._kernels)
+        longest = int(term.right.host_counts.max()), int(term.left.host_counts.max())
+        panel.add(term, longest, term.pairs, self._kernels)
         self._panels.append(panel)
 
     def _count(self, panel: Panel, inner: Float[torch.Tensor, "samples t nc"], work: WorkMeter) -> None:
@@ -153,12 +159,12 @@ class Panel:
     Attributes:
         right: Over the m_{ℓ−1} inputs.
         left: Over the m_ℓ units.
-        terms: Which they are.
+        pairs: Σ_i (units of sample i on the right) · (units on the left): elements of a weight matrix that it changes.
     """
 
     def __init__(self, samples: int, fan_in: int, fan_out: int, like: torch.Tensor):
         self.right, self.left = Factors(samples, fan_in, like), Factors(samples, fan_out, like)
-        self.terms: list[OuterProducts] = []
+        self.pairs = 0
 
     @property
     def size(self) -> int:
@@ -169,21 +175,27 @@ class Panel:
         """Adds a term, unless its supports differ too much from the others'."""
         if term.rank != self.right.samples:
             return False
-        lengths = []
-        for factors, support in ((self.right, term.right), (self.left, term.left)):
-            missing = kernels.missing(factors, support)
-            union, longest = torch.stack([missing.sum(), (factors.counts + missing).max()]).tolist()
-            union += factors.entries
+        right = self.right.counts + kernels.missing(self.right, term.right)
+        left = self.left.counts + kernels.missing(self.left, term.left)
+        known = torch.stack([right.sum(), left.sum(), right.max(), left.max(), (right * left).sum()]).tolist()
+        entries, longest, pairs = known[:2], known[2:4], known[4]
+        for union, factors, support in zip(entries, (self.right, self.left), (term.right, term.left), strict=True):
             if union * (factors.vectors + 1) > PADDING * (factors.size + support.entries):
                 return False
-            lengths.append(longest)
-        self.add(term, lengths, kernels)
+        self.add(term, longest, pairs, kernels)
         return True
 
-    def add(self, term: OuterProducts, lengths: Sequence[int], kernels: Kernels) -> None:
-        """Adds a term; `lengths` are those of the longest unions, right and left."""
+    def add(self, term: OuterProducts, longest: Sequence[int], pairs: int, kernels: Kernels) -> None:
+        """Adds a term.
+
+        Args:
+            term: Of as many samples.
+            longest: Units of the longest unions that come about, right and left.
+            pairs: Those of the unions that come about.
+            kernels: The sparse products.
+        """
         sides = (self.right, term.right, term.right_values), (self.left, term.left, term.left_values)
-        for length, (factors, support, values) in zip(lengths, sides, strict=True):
+        for length, (factors, support, values) in zip(longest, sides, strict=True):
             factors.reserve(length, factors.vectors + 1)
             kernels.insert(factors, support, values)
-        self.terms.append(term)
+        self.pairs = pairs

@@ -89,7 +89,7 @@ def launch_everything(values: torch.dtype, tables: torch.dtype, outputs: int) ->
     kernels.gather(many, torch.ones(1024, dtype=values), torch.zeros(1, 512, dtype=tables))
     table = torch.zeros(256, 512, dtype=tables)
     kernels.gather_restricted(below, above, left, table)
-    kernels.plan_update(below, hidden, above, left[0], table).revert()
+    kernels.plan_update(below, hidden[:, None], above, left[0][:, None], table).revert()
     if values != tables:
         return
     kernels.select(torch.zeros(4, 512, dtype=values), 0.5)

@@ -106,8 +106,8 @@ def test_kernels_judge_by_their_multiply_adds_whether_threads_pay(monkeypatch):
     COMPILED.insert(factors, rows, torch.ones(5))
     COMPILED.contract(factors, torch.ones(7, 4))
     COMPILED.spread(factors, torch.ones(3, 1, 4), torch.zeros(7, 4), anew=False)
-    COMPILED.plan_update(rows, torch.ones(5), columns, torch.ones(10), torch.ones(7, 11)).apply()
-    assert said == [3 * 7, 5 * 11, 2 * pairs, 5, 5 * 4, 5 * 4, pairs]
+    COMPILED.plan_update(rows, torch.ones(5, 2), columns, torch.ones(10, 2), torch.ones(7, 11)).apply()
+    assert said == [3 * 7, 5 * 11, 2 * pairs, 5, 5 * 4, 5 * 4, 2 * pairs]
 
 
 def test_a_thousand_multiply_adds_are_not_worth_a_second_thread(monkeypatch):

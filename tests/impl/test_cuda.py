@@ -170,7 +170,7 @@ def test_tables_of_more_than_two_to_the_31_elements_are_addressed(width):
     values = torch.tensor([1.0, 1.0], device="cuda")
     assert kernels.gather(support, values, table)[0, [0, -1]].tolist() == [3.0, 2.0]
     assert kernels.gather_restricted(support, support, values[None], table)[0].tolist() == [0.0, 5.0]
-    update = kernels.plan_update(support, values, support, values, table)
+    update = kernels.plan_update(support, values[:, None], support, values[:, None], table)
     update.apply()
     assert table[-1, [0, -1]].tolist() == [2.0, 1.0] and table[0, [0, -1]].tolist() == [-1.0, -1.0]
     update.revert()

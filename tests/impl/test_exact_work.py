@@ -204,7 +204,7 @@ def test_lazy_weights_carry_sparse_terms_along(size, outputs_at_a_time, monkeypa
     folded = counted(network.fork().fold())
     for layer, (right, left, pairs) in held.items():
         table = expected.widths[layer] * expected.widths[layer - 1]  # shared with a fork, and so copied
-        assert folded[layer] == [pairs, 2 * itemsize * (pairs + table) + 4 * (right + left)]
+        assert folded[layer] == [pairs, 2 * itemsize * (pairs + table) + (4 + itemsize) * (right + left)]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -215,7 +215,7 @@ def test_a_fold_of_sparse_terms_touches_their_blocks_only(size):
     itemsize = np.dtype(size["dtype"]).itemsize
     for layer, work in counted(network.fold()).items():
         ends = expected.k(layer) + expected.k(layer - 1)
-        assert work == [expected.pairs(layer), 2 * itemsize * expected.pairs(layer) + 4 * ends]
+        assert work == [expected.pairs(layer), 2 * itemsize * expected.pairs(layer) + (4 + itemsize) * ends]
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -246,4 +246,4 @@ def test_a_recompression_and_what_it_leaves(size):
         table = expected.widths[layer] * expected.widths[layer - 1]
         ends = expected.k(layer) + expected.k(layer - 1)
         blocks = expected.pairs(layer)  # of the step after it
-        assert folded[layer] == [table * rank + blocks, 2 * itemsize * (2 * table + blocks) + 4 * ends]
+        assert folded[layer] == [table * rank + blocks, 2 * itemsize * (2 * table + blocks) + (4 + itemsize) * ends]

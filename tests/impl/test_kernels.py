@@ -124,17 +124,21 @@ def test_gather_restricted_is_the_dense_product_at_the_rows_named(blockwise, mas
         assert_rounded(got[output], (g @ T.T)[rows], (np.abs(g) @ np.abs(T).T)[rows], dtype)
 
 
-def planned(placed, masks, dtype):
+def planned(placed, masks, dtype, vectors=1):
     rows, columns = masks
     table = placed.put(numbers(dtype, rows.shape[1], columns.shape[1], seed=12))
-    row_values, column_values = numbers(dtype, int(rows.sum())), numbers(dtype, int(columns.sum()), seed=13)
+    row_values = numbers(dtype, int(rows.sum()), vectors)
+    column_values = numbers(dtype, int(columns.sum()), vectors, seed=13)
     factors = support_of(rows), row_values, support_of(columns), column_values
     update = placed.kernels.plan_update(*map(placed.put, factors), table)
-    return table, update, dense(rows, row_values), dense(columns, column_values)
+    left = np.concatenate([dense(rows, vector) for vector in row_values.T])  # each sample once for every vector
+    right = np.concatenate([dense(columns, vector) for vector in column_values.T])
+    return table, update, left, right
 
 
-def test_an_update_subtracts_the_outer_products(blockwise, masks, dtype):
-    table, update, left, right = planned(blockwise, masks, dtype)
+@pytest.mark.parametrize("vectors", [1, 2, 7])
+def test_an_update_subtracts_the_outer_products(blockwise, masks, dtype, vectors):
+    table, update, left, right = planned(blockwise, masks, dtype, vectors)
     before = table.double().cpu().numpy().copy()
     update.apply()
     assert_rounded(table, before - left.T @ right, np.abs(before) + np.abs(left).T @ np.abs(right), dtype)
@@ -161,16 +165,16 @@ def test_an_update_broken_off_after_some_blocks_is_reverted_to_the_last_bit(afte
     monkeypatch.setattr(portable, "CHUNK", 16)
     table, update, _, _ = planned(Placed("torch", "cpu"), SUPPORTS["random"], torch.float64)
     before = table.clone()
-    outer = torch.outer
+    multiply = torch.matmul
     calls = []
 
     def failing(a, b):
         calls.append(None)
         if len(calls) > after:
             raise MemoryError("planted")
-        return outer(a, b)
+        return multiply(a, b)
 
-    monkeypatch.setattr(torch, "outer", failing)
+    monkeypatch.setattr(torch, "matmul", failing)
     with pytest.raises(MemoryError, match="planted"):
         update.apply()
     assert torch.equal(table, before) == (after == 0)

@@ -149,9 +149,11 @@ def test_tables_may_be_narrower_than_the_values(mixing, values_dtype, table_dtyp
 
 
 @pytest.mark.parametrize(("values_dtype", "table_dtype"), MIXED[:2], ids=str)
-def test_a_narrower_table_is_updated_and_reverted(mixing, values_dtype, table_dtype):
+@pytest.mark.parametrize("vectors", [1, 3])
+def test_a_narrower_table_is_updated_and_reverted(mixing, values_dtype, table_dtype, vectors):
     rows, columns = random_support(6, 40, 0.4, 1), random_support(6, 50, 0.4, 2)
-    row_values, column_values = integers(values_dtype, rows.entries), integers(values_dtype, columns.entries, seed=1)
+    row_values = integers(values_dtype, rows.entries, vectors)
+    column_values = integers(values_dtype, columns.entries, vectors, seed=1)
     before, expected = integers(table_dtype, 40, 50, seed=2), integers(values_dtype, 40, 50, seed=2)
     PORTABLE.plan_update(rows, row_values, columns, column_values, expected).apply()
     table = mixing.put(before.clone())
@@ -165,7 +167,8 @@ def test_a_narrower_table_is_updated_and_reverted(mixing, values_dtype, table_dt
 def test_an_update_of_few_rows_is_shared_out_by_columns(triton):
     """As in the first layer: a row's columns are then cut into slices, one for a program."""
     rows, columns = random_support(4, 3, 0.9, 1), random_support(4, 3000, 0.1, 2)
-    row_values, column_values = integers(torch.float64, rows.entries), integers(torch.float64, columns.entries, seed=1)
+    row_values = integers(torch.float64, rows.entries, 2)
+    column_values = integers(torch.float64, columns.entries, 2, seed=1)
     table = integers(torch.float64, 3, 3000, seed=2)
     there, expected = triton.put(table.clone()), table.clone()
     PORTABLE.plan_update(rows, row_values, columns, column_values, expected).apply()
@@ -185,7 +188,8 @@ def test_results_repeat_to_the_last_bit(triton):
     results = []
     for _ in range(3):
         there, out = triton.put(table.clone()), triton.put(torch.zeros(150, 9))
-        triton.kernels.plan_update(*arguments, there).apply()
+        outer = (each if isinstance(each, Support) else each[:, None] for each in arguments)
+        triton.kernels.plan_update(*outer, there).apply()
         inner = triton.kernels.contract(factors, triton.put(numbers(torch.float32, 150, 9)))
         triton.kernels.spread(factors, inner, out, anew=False)
         gathered = triton.kernels.gather(arguments[0], arguments[1], there)

@@ -121,9 +121,10 @@ def undone_terms_stay_in_panels(panels: Module) -> None:
     """A panel grows with new terms, and keeps those that were undone."""
 
     def _follow(self: Any, low_rank: Any) -> None:
-        held = [term for panel in self._panels for term in panel.terms]
+        self.held = getattr(self, "held", [])
         for term in low_rank.terms:
-            if not any(term is other for other in held):
+            if not any(term is other for other in self.held):
                 self._add(term)
+                self.held.append(term)
 
     panels.Panels._follow = _follow

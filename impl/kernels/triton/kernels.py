@@ -204,9 +204,9 @@ class TritonKernels:
     def plan_update(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ) -> TritonUpdate:
         """See Kernels."""

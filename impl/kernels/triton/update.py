@@ -27,9 +27,9 @@ class TritonUpdate:
     def __init__(
         self,
         rows: Support,
-        row_values: Float[torch.Tensor, " row_entries"],
+        row_values: Float[torch.Tensor, "row_entries t"],
         columns: Support,
-        column_values: Float[torch.Tensor, " column_entries"],
+        column_values: Float[torch.Tensor, "column_entries t"],
         table: Float[torch.Tensor, "m fan_out"],
     ):
         pairs = rows.pairs_with(columns)
@@ -43,10 +43,12 @@ class TritonUpdate:
             row_values.contiguous(),
             _bounds(columns, slices),
             columns.units,
-            column_values.contiguous(),
+            column_values.T.contiguous(),
             table,
             table.stride(0),
             slices,
+            row_values.shape[1],
+            columns.entries,
         )
         self._grid = rows.width, slices
         self._subtract((0, 1))

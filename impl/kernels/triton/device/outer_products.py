@@ -16,6 +16,8 @@ def subtract_outer(
     table,
     stride,
     slices,
+    vectors,
+    columns,
     BLOCK: tl.constexpr,
 ):
     """One program for a row of the table and a slice of its columns: sample after sample, in order.
@@ -25,19 +27,24 @@ def subtract_outer(
 
     Args:
         bounds: Of sample i and slice s the column entries are bounds[i·slices + s] … bounds[i·slices + s + 1] − 1.
+        vectors: t; row_values is (row_entries, t), and column_values (t, columns).
+        columns: How many column entries there are.
     """
     unit, part = tl.program_id(0), tl.program_id(1)
     row = table + unit.to(tl.int64) * stride
     for position in range(tl.load(unit_offsets + unit), tl.load(unit_offsets + unit + 1)):
         entry = tl.load(entry_by_unit + position)
         sample = tl.load(sample_of_entry + entry)
-        value = tl.load(row_values + entry)
+        factor = row_values + entry.to(tl.int64) * vectors
         begin, end = tl.load(bounds + sample * slices + part), tl.load(bounds + sample * slices + part + 1)
         for first in range(begin, end, BLOCK):
             column = first + tl.arange(0, BLOCK)
             live = column < end
             target = row + tl.load(column_units + column, mask=live, other=0)
-            change = value * tl.load(column_values + column, mask=live, other=0.0)
+            change = tl.load(factor) * tl.load(column_values + column, mask=live, other=0.0)
+            for t in range(1, vectors):
+                vector = column_values + t * tl.cast(columns, tl.int64)
+                change += tl.load(factor + t) * tl.load(vector + column, mask=live, other=0.0)
             after = tl.load(target, mask=live, other=0.0).to(change.dtype) - change
             tl.store(target, after.to(table.dtype.element_ty), mask=live)
         tl.debug_barrier()
