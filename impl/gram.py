@@ -70,7 +70,7 @@ def _column_blocks(
         for layer, left, left_values, right, right_values in factors:
             lefts = _inner_products(layer, left, left_values, slice(begin, end), kernels, work)
             rights = _inner_products(layer, right, right_values[None], slice(begin, end), kernels, work)
-            total += lefts * rights.repeat_interleave(outputs, 0).repeat_interleave(outputs, 1)
+            total += (lefts.view(samples, outputs, -1, outputs) * rights[:, None, :, None]).view_as(total)
             work.count(layer, total.numel(), 3 * tensor_bytes(total))
         yield slice(begin * outputs, end * outputs), total
 
@@ -83,11 +83,8 @@ def _inner_products(
     kernels: Kernels,
     work: WorkMeter,
 ) -> Float[torch.Tensor, "nc block_c"]:
-    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block: each i against a dense table of the block."""
-    outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
-    others, entries = support.between(block.start, block.stop)
-    table = kernels.tabulate(others, values[:, entries].contiguous())
-    products = torch.stack([kernels.gather(support, value, table) for value in values.double()], dim=1)
-    gathered = support.entries * outputs * length * outputs
+    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block."""
+    products = kernels.inner_products(support, values, block)
+    gathered = support.entries * values.shape[0] * products.shape[1]
     work.count(layer, gathered, values.element_size() * gathered + tensor_bytes(values, support.units, products))
-    return products.view(samples, outputs, outputs, length).transpose(2, 3).reshape(samples * outputs, -1)
+    return products

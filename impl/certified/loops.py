@@ -9,7 +9,7 @@ import numpy as np
 
 from impl.certified.bound import BESIDE
 from impl.certified.interface import RENEWAL
-from impl.kernels.compiled import BLOCK_ROWS, compile_parallel
+from impl.kernels.loops import BLOCK_ROWS, compile_parallel
 
 
 class Views(NamedTuple):

@@ -78,6 +78,14 @@ class Kernels(Protocol):
         It is valid until the next one is made.
         """
 
+    def inner_products(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
+    ) -> Float[torch.Tensor, "nc block_c"]:
+        """out[(i, o), (j, p)] = ⟨v_{i,o}, v_{j,p}⟩ for all samples i and those samples j of a block, in float64.
+
+        v_{i,o} is the sparse vector of sample i with the values of output o; sums are in float64, too.
+        """
+
     def plan_update(
         self,
         rows: Support,

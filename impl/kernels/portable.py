@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.tabulated import inner_products_by_table
 from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
@@ -132,6 +133,12 @@ class TorchKernels:
         by_sample = table.view(support.width, -1, support.samples)
         by_sample[support.units.long(), :, support.sample_of_entry.long()] = values.T
         return table
+
+    def inner_products(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
+    ) -> Float[torch.Tensor, "nc block_c"]:
+        """See Kernels."""
+        return inner_products_by_table(self, support, values, block)
 
     def plan_update(
         self,

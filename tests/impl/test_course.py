@@ -9,7 +9,7 @@ import torch
 import impl
 from impl import gauss_newton, gram
 from impl.jacobian import JacobianFactors
-from impl.kernels import Factors, compiled, select_kernels
+from impl.kernels import Factors, compiled, loops, select_kernels
 from impl.sketch.blocks import sample_blocks
 from impl.solvers import conjugate_gradients
 from impl.solvers.preconditioner import SketchedCholesky
@@ -146,12 +146,12 @@ class Rows:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 def test_a_row_is_read_whole_where_more_is_wanted_of_it_than_it_has_cache_lines(dtype, monkeypatch):
-    kernel, copied = compiled._gather_restricted, []
+    kernel, copied = loops.gather_restricted, []
 
     def run(*arguments):
         kernel.py_func(*arguments[:6], Rows(arguments[6], copied), *arguments[7:])
 
-    monkeypatch.setattr(compiled, "_gather_restricted", run)
+    monkeypatch.setattr(loops, "gather_restricted", run)
     width = 80
     lines = width * dtype.itemsize // 64
     # Unit a is active in the samples from a on, and so are wanted the columns of those samples.
@@ -176,12 +176,12 @@ class Reads:
 
 
 def test_samples_share_the_rows_of_a_block_before_the_next(monkeypatch):
-    kernel, units = compiled._gather, []
-    monkeypatch.setattr(compiled, "BLOCK_ROWS", 8)
+    kernel, units = loops.gather, []
+    monkeypatch.setattr(loops, "BLOCK_ROWS", 8)
     monkeypatch.setattr(compiled, "NARROW", 0)
     monkeypatch.setattr(
-        compiled,
-        "_gather",
+        loops,
+        "gather",
         lambda *arguments: kernel.py_func(*arguments[:3], Reads(arguments[3], units), *arguments[4:]),
     )
     out = COMPILED.gather(support([24, 24, 24], 24), torch.ones(72), torch.ones(24, 2))

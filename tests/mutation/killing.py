@@ -57,7 +57,7 @@ _OTHERS = {
 }
 _SLOW = ("amortized",)  # parts of names of tests that run longer than all the others of their file
 
-COMPILED = "impl/kernels/compiled.py"
+COMPILED = "impl/kernels/loops.py"
 
 MEMORY = 24 * 2**30  # of address space: a mutant that asks for more is stopped before the machine is
 

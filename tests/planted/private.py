@@ -17,7 +17,7 @@ from typing import Any
 
 #: What is copied, with everything below it, and what is not: plain data, and what numba or Triton has compiled.
 COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
-SHARED = ("impl.kernels.compiled", "impl.kernels.triton.device", "impl.certified.loops", "reference.contract")
+SHARED = ("impl.kernels.loops", "impl.kernels.triton.device", "impl.certified.loops", "reference.contract")
 
 
 class PrivateCopy:

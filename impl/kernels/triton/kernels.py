@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.tabulated import inner_products_by_table
 from impl.kernels.triton.device import gathering, panels, selection, tables
 from impl.kernels.triton.launch import blocks, launch, power_of_two
 from impl.kernels.triton.update import TritonUpdate
@@ -200,6 +201,12 @@ class TritonKernels:
         sizes = support.entries, samples, values.stride(0), table.stride(0)
         launch(tables.tabulate, grid, support.sample_of_entry, support.units, values, table, *sizes, BLOCK=BLOCK)
         return table
+
+    def inner_products(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
+    ) -> Float[torch.Tensor, "nc block_c"]:
+        """See Kernels."""
+        return inner_products_by_table(self, support, values, block)
 
     def plan_update(
         self,
