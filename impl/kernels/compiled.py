@@ -110,17 +110,22 @@ class CompiledKernels:
         """See Kernels."""
         use_threads((support.entries + factors.entries) * (1 + factors.vectors))
         vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        arrays = factors.counts.numpy(), unsigned(factors.units), factors.values.numpy()
+        arrays, before = (factors.counts.numpy(), unsigned(factors.units), factors.values.numpy()), factors.entries
         loops.insert(*arrays, factors.vectors, *vectors)
-        factors.vectors += 1
-        factors.entries = int(factors.counts.sum())
+        factors.vectors, factors.entries = factors.vectors + 1, int(factors.counts.sum())
+        if factors.entries != before:
+            factors.kept = None
 
-    def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
-        """See Kernels."""
-        out = table.new_empty(factors.samples, factors.vectors, table.shape[1])
-        use_threads(factors.size * table.shape[1])
-        loops.contract(*_of_factors(factors), table.numpy(), out.numpy())
-        return out
+    def project(
+        self, factors: Factors, support: Support, values: Float[torch.Tensor, "c entries"]
+    ) -> Float[torch.Tensor, "samples t nc"]:
+        """See Kernels. Only where a unit is in both supports, which is seldom."""
+        outputs, samples = values.shape[0], support.samples
+        out = values.new_empty(outputs * samples, factors.samples, factors.vectors)
+        use_threads(_meetings(factors, support) * outputs)
+        vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
+        loops.project(*_by_unit(factors), factors.values.numpy(), *vectors, out.numpy())
+        return out.permute(1, 2, 0)
 
     def spread(
         self,
@@ -132,33 +137,23 @@ class CompiledKernels:
     ) -> None:
         """See Kernels."""
         use_threads(factors.size * out.shape[1])
-        loops.spread(*_of_factors(factors), coefficients.numpy(), out.numpy(), anew)
+        loops.spread(*_of_factors(factors), coefficients.contiguous().numpy(), out.numpy(), anew)
 
     def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """See Kernels."""
         use_threads(out.numel())
         loops.subtract_transposed(by_unit.numpy(), out.numpy())
 
-    def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
-        """See Kernels."""
-        out = by_unit.new_empty(by_unit.shape[1] // rows.samples, rows.entries)
-        use_threads(out.numel())
-        loops.pick(by_unit.numpy(), unsigned(rows.sample_of_entry), unsigned(rows.units), rows.samples, out.numpy())
+    def collect(
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], rows: Support
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels. Likewise."""
+        inner = coefficients.permute(2, 0, 1).contiguous()
+        out = inner.new_empty(inner.shape[0] // rows.samples, rows.entries)
+        use_threads(_meetings(factors, rows) * out.shape[0])
+        places = rows.offsets.numpy(), unsigned(rows.units)
+        loops.collect(*_by_unit(factors), factors.values.numpy(), *places, inner.numpy(), out.numpy())
         return out
-
-    def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
-        """See Kernels."""
-        size = support.width, values.shape[0] * support.samples
-        places = unsigned(support.sample_of_entry), unsigned(support.units)
-
-        def write(table: torch.Tensor, numbers: torch.Tensor) -> None:
-            use_threads(numbers.numel())
-            loops.tabulate(*places, numbers.numpy(), support.samples, table.numpy())
-
-        nothing = torch.zeros_like(values)
-        table = self.workspace.zeros("table", *size, values.dtype, values.device, lambda old: write(old, nothing))
-        write(table, values)
-        return table
 
     def inner_products(
         self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
@@ -214,6 +209,21 @@ class CompiledUpdate:
 
     def revert(self) -> None:
         """See OuterUpdate."""
+
+
+def _by_unit(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """For each unit where its entries begin; and of each entry the sample and its place there."""
+    if factors.kept is None:
+        order = np.zeros(factors.width + 1, np.int32), *np.empty((2, factors.entries), np.uint32)
+        loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), *order)
+        factors.kept = order
+    found: tuple[np.ndarray, np.ndarray, np.ndarray] = factors.kept
+    return found
+
+
+def _meetings(factors: Factors, support: Support) -> int:
+    """About how many products there are where a support meets factors, if both are spread out evenly."""
+    return support.entries * (1 + factors.entries // factors.width) * factors.vectors
 
 
 def _of_factors(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
 from impl.support import Support, offsets_of
@@ -26,6 +28,8 @@ class Factors:
         counts: (n,) int64, the size of its union.
         units: (n, room) int32, increasing; beyond a sample's count they mean nothing.
         values: (n, room, room for vectors), by unit and vector; zero beyond a sample's count, and beyond `vectors`.
+        entries: The sizes of all unions together.
+        kept: What kernels keep to themselves while no union grows; None afterwards.
     """
 
     def __init__(self, samples: int, width: int, like: torch.Tensor):
@@ -34,6 +38,11 @@ class Factors:
         self.units: Int[torch.Tensor, "n room"] = torch.zeros(samples, 0, dtype=torch.int32, device=like.device)
         self.values: Float[torch.Tensor, "n room vector_room"] = like.new_zeros(samples, 0, 0)
         self.entries = 0
+        self.kept: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: what kernels keep is of these vectors, not of the copy's."""
+        return {**self.__dict__, "kept": None}
 
     @property
     def samples(self) -> int:

@@ -53,8 +53,10 @@ class Kernels(Protocol):
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """Adds one vector to every sample; there must be room."""
 
-    def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
-        """out[i, t] = Σ_a (t-th vector of sample i)[a] · table[a]."""
+    def project(
+        self, factors: Factors, support: Support, values: Float[torch.Tensor, "c entries"]
+    ) -> Float[torch.Tensor, "samples t nc"]:
+        """out[j, t, (o, i)] = Σ_a (t-th vector of sample j)[a] · values[o, (i, a)]."""
 
     def spread(
         self,
@@ -69,14 +71,10 @@ class Kernels(Protocol):
     def subtract_transposed(self, by_unit: Float[torch.Tensor, "m n"], out: Float[torch.Tensor, "n m"]) -> None:
         """out[i, a] −= by_unit[a, i], in place."""
 
-    def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
-        """out[o, (i, a)] = by_unit[a, (o, i)]."""
-
-    def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
-        """Values as a dense table by unit: element [a, (o, i)] is that of output o at unit a of sample i, or 0.
-
-        It is valid until the next one is made.
-        """
+    def collect(
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], rows: Support
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """out[o, (i, a)] = Σ_{j, t} (t-th vector of sample j)[a] · coefficients[j, t, (o, i)]: at the rows only."""
 
     def inner_products(
         self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice

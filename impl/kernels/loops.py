@@ -162,27 +162,51 @@ def insert(counts, known, numbers, vectors, offsets, units, values):
             entry -= new
 
 
+@numba.njit(cache=True, nogil=True)
+def order_by_unit(counts, units, offsets, samples, places):
+    for i in range(counts.size):
+        for place in range(counts[i]):
+            offsets[units[i, place] + 1] += 1
+    for unit in range(offsets.size - 1):
+        offsets[unit + 1] += offsets[unit]
+    for i in range(counts.size - 1, -1, -1):  # filled from the end of each unit on, and so offsets become those before
+        for place in range(counts[i]):
+            at = offsets[units[i, place] + 1] - 1
+            offsets[units[i, place] + 1] = at
+            samples[at], places[at] = i, place
+    for unit in range(offsets.size - 1):
+        offsets[unit] = offsets[unit + 1]
+    offsets[offsets.size - 1] = samples.size
+
+
 @compile_parallel
-def contract(counts, units, values, vectors, table, out):
-    for i in numba.prange(out.shape[0]):
-        totals, mine, numbers = out[i], units[i], values[i]
-        totals[:] = 0
-        e, end = 0, counts[i]
-        while e + 4 <= end:
-            p, q, r, s = table[mine[e]], table[mine[e + 1]], table[mine[e + 2]], table[mine[e + 3]]
-            for t in range(vectors):
-                total = totals[t]
-                vp, vq, vr, vs = numbers[e, t], numbers[e + 1, t], numbers[e + 2, t], numbers[e + 3, t]
-                for j in range(total.size):
-                    total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
-            e += 4
-        while e < end:
-            p = table[mine[e]]
-            for t in range(vectors):
-                total, vp = totals[t], numbers[e, t]
-                for j in range(total.size):
-                    total[j] += vp * p[j]
-            e += 1
+def project(unit_offsets, samples_by_unit, places_by_unit, numbers, offsets, units, values, out):
+    samples = offsets.size - 1
+    for i in numba.prange(samples):
+        for output in range(values.shape[0]):
+            totals = out[output * samples + i]
+            totals[:] = 0
+            for entry in range(offsets[i], offsets[i + 1]):
+                value = values[output, entry]
+                for at in range(unit_offsets[units[entry]], unit_offsets[units[entry] + 1]):
+                    total, vector = totals[samples_by_unit[at]], numbers[samples_by_unit[at], places_by_unit[at]]
+                    for t in range(total.size):
+                        total[t] += value * vector[t]
+
+
+@compile_parallel
+def collect(unit_offsets, samples_by_unit, places_by_unit, numbers, offsets, units, coefficients, out):
+    samples = offsets.size - 1
+    for i in numba.prange(samples):
+        for output in range(out.shape[0]):
+            factors = coefficients[output * samples + i]
+            for entry in range(offsets[i], offsets[i + 1]):
+                total = numbers.dtype.type(0)
+                for at in range(unit_offsets[units[entry]], unit_offsets[units[entry] + 1]):
+                    factor, vector = factors[samples_by_unit[at]], numbers[samples_by_unit[at], places_by_unit[at]]
+                    for t in range(factor.size):
+                        total += factor[t] * vector[t]
+                out[output, entry] = total
 
 
 # Elements of the part of a table that additions are scattered over at a time: it stays in cache.
@@ -227,20 +251,6 @@ def subtract_transposed(by_unit, out):
         for i in range(samples):
             for j in range(low, high):
                 out[i, j] -= by_unit[j, i]
-
-
-@compile_parallel
-def pick(by_unit, sample_of_entry, units, samples, out):
-    for entry in numba.prange(units.size):
-        for output in range(out.shape[0]):
-            out[output, entry] = by_unit[units[entry], output * samples + sample_of_entry[entry]]
-
-
-@compile_parallel
-def tabulate(sample_of_entry, units, values, samples, table):
-    for entry in numba.prange(units.size):
-        for output in range(values.shape[0]):
-            table[units[entry], output * samples + sample_of_entry[entry]] = values[output, entry]
 
 
 @compile_parallel

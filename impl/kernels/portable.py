@@ -14,7 +14,7 @@ from typing import NamedTuple
 import torch
 
 from impl.kernels.factors import Factors
-from impl.kernels.tabulated import inner_products_by_table
+from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
 from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
@@ -95,7 +95,7 @@ class TorchKernels:
         factors.vectors, factors.entries = factors.vectors + 1, union.entries
 
     def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         union = factors.support
         chosen, offsets = union.units.long(), union.offsets.long()
         return torch.stack([_bags(chosen, table, offsets, vector) for vector in factors.listed_values.T], dim=1)
@@ -122,17 +122,29 @@ class TorchKernels:
         out -= by_unit.T
 
     def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         by_sample = by_unit.view(by_unit.shape[0], -1, rows.samples)
         return by_sample[rows.units.long(), :, rows.sample_of_entry.long()].T.contiguous()
 
     def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         size = support.width, values.shape[0] * support.samples
         table = self.workspace.empty("table", *size, values.dtype, values.device).zero_()
         by_sample = table.view(support.width, -1, support.samples)
         by_sample[support.units.long(), :, support.sample_of_entry.long()] = values.T
         return table
+
+    def project(
+        self, factors: Factors, support: Support, values: Float[torch.Tensor, "c entries"]
+    ) -> Float[torch.Tensor, "samples t nc"]:
+        """See Kernels."""
+        return project_by_table(self, factors, support, values)
+
+    def collect(
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], rows: Support
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels."""
+        return collect_by_table(self, factors, coefficients, rows)
 
     def inner_products(
         self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice

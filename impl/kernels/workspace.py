@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 
 import torch
 
@@ -20,7 +19,6 @@ class Workspace(threading.local):
 
     def __init__(self) -> None:
         self._kept: dict[_Key, torch.Tensor] = {}
-        self._cleaners: dict[_Key, Callable[[], None]] = {}
 
     def __reduce__(self) -> tuple[type[Workspace], tuple[()]]:
         """A copy begins with nothing."""
@@ -35,32 +33,6 @@ class Workspace(threading.local):
         if kept is None or kept.numel() < rows * columns:
             kept = self._kept[key] = torch.zeros(rows * columns, dtype=dtype, device=device)
         return kept[: rows * columns].view(rows, columns)
-
-    def zeros(
-        self,
-        name: str,
-        rows: int,
-        columns: int,
-        dtype: torch.dtype,
-        device: torch.device,
-        clear: Callable[[torch.Tensor], None],
-    ) -> Float[torch.Tensor, "rows columns"]:
-        """A table of zeros.
-
-        Args:
-            name: Of a table that is asked for in this way only.
-            rows: Its size.
-            columns: Likewise.
-            dtype: Of its numbers.
-            device: Where it lives.
-            clear: Makes zeros of what its user is going to write; called before the table is handed out again.
-        """
-        key = _key(name, dtype, device)
-        if key in self._cleaners:
-            self._cleaners.pop(key)()
-        table = self.empty(name, rows, columns, dtype, device)
-        self._cleaners[key] = lambda: clear(table)
-        return table
 
 
 def _key(name: str, dtype: torch.dtype, device: torch.device) -> _Key:

@@ -155,9 +155,13 @@ class LowRank:
         return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
 
     def cost(self, samples: int) -> int:
-        """Multiply-adds that D adds to an iteration: it is applied once, and once transposed."""
+        """Multiply-adds that D adds to an iteration: it is applied once, and once transposed.
+
+        Of sparse terms that is half of the products that there are, since most have a factor that is zero: two supports
+        have few units in common.
+        """
         dense = (self.fan_in + self.fan_out) * self.dense.rank if self.dense is not None else 0
-        return 2 * samples * (sum(term.entries for term in self.terms) + dense)
+        return samples * (sum(term.entries for term in self.terms) + 2 * dense)
 
     @cached_property
     def stack(self) -> OuterProducts:

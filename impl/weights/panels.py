@@ -16,9 +16,6 @@ from impl.weights.low_rank import LowRank, OuterProducts
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
 
-# Bytes of a dense table of left factors that is alive at a time; more outputs go through it in groups.
-GROUP_BYTES = 4 << 20
-
 # A term joins a panel whose numbers are then at most so many times as many as those of its terms.
 PADDING = 1.25
 
@@ -59,13 +56,10 @@ class Panels:
             work: Counts.
         """
         self._follow(low_rank)
-        if self._panels:
-            inputs = self._kernels.tabulate(support, values[None])
-            work.count(self._layer, 0, tensor_bytes(inputs))
-        else:
+        if not self._panels:
             out.zero_()
         for panel in self._panels:
-            inner = self._kernels.contract(panel.right, inputs)  # ⟨right_j, h_i⟩
+            inner = self._kernels.project(panel.right, support, values[None])  # ⟨right_j, h_i⟩
             self._kernels.spread(panel.left, inner, out, anew=panel is self._panels[0])
             self._count(panel, inner, work)
         if low_rank.dense is not None:
@@ -93,20 +87,12 @@ class Panels:
             work: Counts.
         """
         self._follow(low_rank)
-        kernels, (outputs, samples) = self._kernels, (values.shape[0], columns.samples)
+        kernels, outputs, samples = self._kernels, values.shape[0], columns.samples
         out = values.new_zeros(outputs, rows.entries)
-        group = max(1, GROUP_BYTES // (samples * max(self._fan_in, self._fan_out) * values.element_size()))
-        for begin in range(0, outputs if self._panels else 0, group):
-            some = values[begin : begin + group]
-            inputs = kernels.tabulate(columns, some)
-            size = self._fan_in, inputs.shape[1]
-            spread = kernels.workspace.empty("by unit", *size, values.dtype, values.device)
-            for panel in self._panels:
-                inner = kernels.contract(panel.left, inputs)
-                kernels.spread(panel.right, inner, spread, anew=panel is self._panels[0])
-                self._count(panel, inner, work)
-            out[begin : begin + group] = kernels.pick(spread, rows)
-            work.count(self._layer, 0, tensor_bytes(inputs, spread))
+        for panel in self._panels:
+            inner = kernels.project(panel.left, columns, values)
+            out += kernels.collect(panel.right, inner, rows)
+            self._count(panel, inner, work)
         dense = low_rank.dense
         if dense is not None:
             inner = torch.stack([kernels.gather(columns, value, dense.left) for value in values])
@@ -126,8 +112,9 @@ class Panels:
         if low_rank is self._followed:
             return
         before = self._followed.terms if self._followed is not None else ()
-        if low_rank.terms[: len(before)] != before:  # an undo, or a term in the place of another
+        if self._followed is None or low_rank.terms[: len(before)] != before:  # an undo, or a term in place of another
             self._panels, before = [], ()
+        self._followed = None  # where memory runs out on the way, panels are made anew
         for term in low_rank.terms[len(before) :]:
             self._add(term)
         self._followed = low_rank

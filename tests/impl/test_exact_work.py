@@ -179,12 +179,8 @@ def test_without_damping_the_preconditioner_is_the_sketch_alone():
 
 
 @pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("outputs_at_a_time", [1, 100])
-def test_lazy_weights_carry_sparse_terms_along(size, outputs_at_a_time, monkeypatch):
-    row = size["samples"] * np.dtype(size["dtype"]).itemsize * max(size["widths"])
-    monkeypatch.setattr(panels, "GROUP_BYTES", outputs_at_a_time * row)
+def test_lazy_weights_carry_sparse_terms_along(size, monkeypatch):
     monkeypatch.setattr(panels, "PADDING", 0.0)
-    groups = -(-size["outputs"] // outputs_at_a_time)
     network = built(size, weights="lazy", maintenance="keep")
     held = {layer: [0, 0, 0] for layer in layers_of(size)}  # entries of the right and of the left factors, and pairs
     for step in range(3):
@@ -195,7 +191,7 @@ def test_lazy_weights_carry_sparse_terms_along(size, outputs_at_a_time, monkeypa
         expected.backward()
         for layer, (right, left, pairs) in held.items():
             if step:
-                expected.sparse_terms(layer, right, left, step * size["samples"], groups)
+                expected.sparse_terms(layer, right, left, step * size["samples"])
             expected.append(layer)
             held[layer] = [right + expected.k(layer - 1), left + expected.k(layer), pairs + expected.pairs(layer)]
         compare(report, expected, ("forward", "backward", "update"))

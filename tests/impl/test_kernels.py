@@ -3,11 +3,14 @@
 The tolerance is that of a sum in any order: γ_k Σ|a||b| with k terms; k is below 200 here, so 400 roundings do.
 """
 
+from copy import deepcopy
+
 import numpy as np
 import pytest
 import torch
 
-from impl.kernels import portable
+from impl.kernels import portable, tabulated
+from impl.kernels.factors import Factors
 from impl.support import Support
 from tests.impl.kernel_choices import ON_CPU, ON_CUDA, Placed
 
@@ -207,9 +210,81 @@ def test_a_support_orders_its_entries_by_sample_and_by_unit():
     assert support.pairs_with(other) == int((mask.sum(axis=1) * SUPPORTS["ragged"][1].sum(axis=1)).sum())
 
 
-def test_a_table_holds_nothing_of_the_one_before(placed):
+@pytest.mark.parametrize("tabulating", [ON_CPU[1], ON_CPU[2], *ON_CUDA])
+def test_a_table_holds_nothing_of_the_one_before(tabulating):
+    placed = Placed(*tabulating)
     wide, narrow = (placed.put(Support.of_positions(torch.tensor(at), 2, 5)) for at in ([0, 3, 4, 6, 9], [1, 7]))
     placed.kernels.tabulate(wide, placed.put(torch.ones(3, 5)))
     table = placed.kernels.tabulate(narrow, placed.put(torch.tensor([[2.0, 3.0]])))
     assert table.tolist() == [[0, 0], [2, 0], [0, 3], [0, 0], [0, 0]]
     assert int(placed.kernels.tabulate(wide, placed.put(torch.zeros(3, 5))).count_nonzero()) == 0
+
+
+def grown(placed, dtype, masks, seed=20):
+    """Factors of a vector on each of the masks, and the vectors as dense arrays."""
+    factors, vectors = Factors(*masks[0].shape, placed.put(torch.zeros(1, dtype=dtype))), []
+    for term, mask in enumerate(masks):
+        support, values = placed.put(support_of(mask)), numbers(dtype, int(mask.sum()), seed=seed + term)
+        factors.reserve(int((factors.counts + placed.kernels.missing(factors, support)).max()), term + 1)
+        placed.kernels.insert(factors, support, placed.put(values))
+        vectors.append(dense(mask, values))
+    return factors, np.stack(vectors, axis=1)  # (samples, t, m)
+
+
+SHARED = np.random.default_rng(4).random((4, 3, 60)) < np.array([0.1, 0.5, 0.0, 1.0])[:, None, None]
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("group_bytes", [tabulated.GROUP_BYTES, 1], ids=["together", "one by one"])
+def test_products_with_vectors_side_by_side(placed, dtype, outputs, group_bytes, monkeypatch):
+    monkeypatch.setattr(tabulated, "GROUP_BYTES", group_bytes)
+    mask = np.random.default_rng(5).random((5, 60)) < 0.4
+    support, values = support_of(mask), numbers(dtype, outputs, int(mask.sum()))
+    h = np.stack([dense(mask, value) for value in values])  # (outputs, n, m)
+    for terms in range(1, len(SHARED) + 1):
+        factors, vectors = grown(placed, dtype, SHARED[:terms])
+        inner = placed.kernels.project(factors, placed.put(support), placed.put(values))
+        expected = np.einsum("jta,oia->jtoi", vectors, h).reshape(3, terms, -1)
+        bound = np.einsum("jta,oia->jtoi", np.abs(vectors), np.abs(h)).reshape(3, terms, -1)
+        assert_rounded(inner, expected, bound, dtype)
+
+        given = placed.put(numbers(dtype, 3, terms, 5 * outputs, seed=30))
+        coefficients = given.double().cpu().numpy()
+        everywhere = np.einsum("jta,jtx->ax", vectors, coefficients)
+        bound = np.einsum("jta,jtx->ax", np.abs(vectors), np.abs(coefficients))
+        out = placed.put(torch.ones(60, 5 * outputs, dtype=dtype))
+        placed.kernels.spread(factors, given, out, anew=True)
+        assert_rounded(out, everywhere, bound, dtype)
+        placed.kernels.spread(factors, given, out, anew=False)
+        assert_rounded(out, 2 * everywhere, 3 * bound, dtype)
+
+        found = placed.kernels.collect(factors, given, placed.put(support))
+        for output in range(outputs):
+            at = slice(5 * output, 5 * (output + 1))
+            assert_rounded(found[output], everywhere[:, at].T[mask], bound[:, at].T[mask], dtype)
+
+
+def test_vectors_that_come_later_are_met_like_the_first(placed):
+    """Where the union grows, and where it does not."""
+    kernels, masks = placed.kernels, [np.eye(2, 6, at, dtype=bool) for at in (0, 0, 2)]
+    factors = Factors(2, 6, placed.put(torch.zeros(1)))
+    support, ones = placed.put(support_of(np.ones((1, 6), bool))), placed.put(torch.ones(1, 6))
+    for term, mask in enumerate(masks):
+        factors.reserve(term // 2 + 1, term + 1)
+        kernels.insert(factors, placed.put(support_of(mask)), placed.put(torch.tensor([1.0, 2.0])))
+        assert kernels.project(factors, support, ones)[:, :, 0].tolist() == [[1.0] * (term + 1), [2.0] * (term + 1)]
+    twin = deepcopy(factors)
+    twin.values += 1.0  # on the union of both units, and beyond it, where nobody looks
+    assert kernels.project(twin, support, ones)[:, 0, 0].tolist() == [3.0, 4.0]
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("block", [slice(0, 7), slice(0, 1), slice(2, 6), slice(6, 7)], ids=str)
+def test_inner_products_are_those_of_the_dense_vectors(placed, dtype, outputs, block):
+    for mask in (SUPPORTS["random"][0], SUPPORTS["ragged"][0]):
+        values = numbers(dtype, outputs, int(mask.sum()))
+        v = np.stack([dense(mask, value) for value in values], axis=1)  # (n, outputs, m)
+        found = placed.kernels.inner_products(placed.put(support_of(mask)), placed.put(values), block)
+        assert found.dtype == torch.float64
+        rows, columns = v.reshape(-1, v.shape[2]), v[block].reshape(-1, v.shape[2])
+        assert_rounded(found, rows @ columns.T, np.abs(rows) @ np.abs(columns).T, torch.float64)

@@ -20,9 +20,9 @@ import torch
 import impl
 from benchmarks.scaling import work_exponent
 from impl import history
-from impl.kernels import select_kernels
+from impl.kernels import select_kernels, tabulated
 from impl.support import Support
-from impl.weights import FoldWhenPaid, Keep, LazyWeights, LowRank, RecompressWhenGrown, panels
+from impl.weights import FoldWhenPaid, Keep, LazyWeights, LowRank, RecompressWhenGrown
 from impl.weights.base import Base
 from impl.weights.low_rank import DenseFactors, OuterProducts
 from impl.weights.panels import Panels
@@ -214,7 +214,7 @@ def test_outputs_in_groups_are_the_same_outputs(kernels, monkeypatch):
     columns, values, _ = on(outputs, "float64", 23)
     arguments = D, support_of(inputs), columns, torch.stack([values, 2 * values, -values]), no_work()
     together = panels_of(kernels).apply_transpose(*arguments)
-    monkeypatch.setattr(panels, "GROUP_BYTES", 1)
+    monkeypatch.setattr(tabulated, "GROUP_BYTES", 1)
     # Powers of two: the three are the same sums, in the same order.
     for found in (together, panels_of(kernels).apply_transpose(*arguments)):
         assert torch.equal(found, torch.stack([found[0], 2 * found[0], -found[0]]))

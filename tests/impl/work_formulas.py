@@ -158,7 +158,7 @@ class Counts:
         self.combination(layer)
         self.add("update", layer, 0, (INDEX + self.itemsize) * (self.k(layer) + self.k(layer - 1)))
 
-    def sparse_terms(self, layer: int, right: int, left: int, rank: int, groups: int) -> None:
+    def sparse_terms(self, layer: int, right: int, left: int, rank: int) -> None:
         """Carrying sparse terms along: D h in the forward pass, Dᵀ g in the backward pass of layers above the first.
 
         Every term stands for itself, as where no two are active on the same units.
@@ -168,15 +168,12 @@ class Counts:
             right: Entries of all right factors.
             left: Of all left factors.
             rank: Outer products.
-            groups: In which outputs are taken.
         """
         B, n, c = self.itemsize, self.n, self.outputs
-        fan_in, fan_out = self.widths[layer - 1], self.widths[layer]
         products, factors = n * (right + left), (B + INDEX) * (right + left)
-        self.add("forward", layer, products, B * products + factors + B * n * (fan_in + 2 * rank))
+        self.add("forward", layer, products, B * products + factors + 2 * B * n * rank)
         if layer > 1:
-            tables = B * c * n * (fan_out + 2 * rank + fan_in)
-            self.add("backward", layer, c * products, B * c * products + groups * factors + tables)
+            self.add("backward", layer, c * products, B * c * products + factors + 2 * B * c * n * rank)
 
     def dense_factors(self, layer: int, rank: int) -> None:
         """Carrying dense factors along, as a recompression leaves them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 
 from impl.kernels.factors import Factors
-from impl.kernels.tabulated import inner_products_by_table
+from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
 from impl.kernels.triton.device import gathering, panels, selection, tables
 from impl.kernels.triton.launch import blocks, launch, power_of_two
 from impl.kernels.triton.update import TritonUpdate
@@ -149,7 +149,7 @@ class TritonKernels:
         factors.vectors, factors.entries = factors.vectors + 1, total
 
     def contract(self, factors: Factors, table: Float[torch.Tensor, "m nc"]) -> Float[torch.Tensor, "samples t nc"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         samples, vectors, width = factors.samples, factors.vectors, table.shape[1]
         out = table.new_empty(samples, vectors, width)
         together, columns = power_of_two(vectors, 8), power_of_two(width, 32)
@@ -185,7 +185,7 @@ class TritonKernels:
         launch(tables.subtract_transposed, grid, by_unit, out, samples, width, SAMPLES=32, UNITS=64)
 
     def pick(self, by_unit: Float[torch.Tensor, "m nc"], rows: Support) -> Float[torch.Tensor, "c row_entries"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         out = by_unit.new_empty(by_unit.shape[1] // rows.samples, rows.entries)
         grid = blocks(rows.entries, BLOCK), out.shape[0]
         sizes = rows.entries, rows.samples, by_unit.stride(0)
@@ -193,7 +193,7 @@ class TritonKernels:
         return out
 
     def tabulate(self, support: Support, values: Float[torch.Tensor, "c entries"]) -> Float[torch.Tensor, "m nc"]:
-        """See Kernels."""
+        """See TabulatingKernels."""
         outputs, samples = values.shape[0], support.samples
         size = support.width, outputs * samples
         table = self.workspace.empty("table", *size, values.dtype, values.device).zero_()
@@ -201,6 +201,18 @@ class TritonKernels:
         sizes = support.entries, samples, values.stride(0), table.stride(0)
         launch(tables.tabulate, grid, support.sample_of_entry, support.units, values, table, *sizes, BLOCK=BLOCK)
         return table
+
+    def project(
+        self, factors: Factors, support: Support, values: Float[torch.Tensor, "c entries"]
+    ) -> Float[torch.Tensor, "samples t nc"]:
+        """See Kernels."""
+        return project_by_table(self, factors, support, values)
+
+    def collect(
+        self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], rows: Support
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """See Kernels."""
+        return collect_by_table(self, factors, coefficients, rows)
 
     def inner_products(
         self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
