@@ -46,7 +46,8 @@ class AnchorArrays:
         row_place: (slots, m_ℓ) int32, for every unit its place among the rows, −1 where it is none.
         column_place: (slots, m_{ℓ−1}) int32, for every input its place among the columns, or −1.
         row_products: (slots, row room), W⁰h^q on the rows, q the row reference.
-        rows: (slots, row room) int32, units; those that came at one time are ordered by how soon they may be active.
+        rows: (slots, row room) int32, units; of those that came at one time the ones that could then not be certified
+            are first, in increasing order, and the others ordered by how soon they may be active.
         row_order: (slots, row room) int32, the places in increasing order of their units.
         columns: (slots, column room) int32, inputs.
         references: (slots, REFERENCES + 1, column room), h^q on the columns, the row reference last; zero where there

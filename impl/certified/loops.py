@@ -352,17 +352,21 @@ def append_rows(views, bounds, exact, mask):
         if count == first:
             continue
         fresh = rows[first:count].copy()
-        reached = np.empty(fresh.size, known.dtype)
+        reached, ranking, near = np.empty(fresh.size, known.dtype), np.empty(fresh.size, np.int64), 0
         for e in range(fresh.size):
             j = fresh[e]
             reached[e] = (limit - known[j]) / rho[j] if rho[j] > 0 else limit - known[j]
-        ranking = np.argsort(reached)
+            if not known[j] + rho[j] * bounds.radius[i] <= limit:
+                reached[e] = -np.inf
+                ranking[near] = e
+                near += 1
+        ranking[near:] = np.argsort(reached)[near:]
         for e in range(fresh.size):
             j = fresh[ranking[e]]
             rows[first + e] = j
             place[j] = first + e
-            if not known[j] + rho[j] * bounds.radius[i] <= limit:
-                live_count[slot] = first + e + 1
+        if near:
+            live_count[slot] = first + near
         here, there = first - 1, fresh.size - 1  # both lists are in the order of units: merged from the last one on
         for e in range(count - 1, -1, -1):
             if there < 0 or (here >= 0 and rows[order[here]] > fresh[there]):

@@ -155,7 +155,8 @@ class TorchAnchorKernels:
             units = mask[sample].nonzero()[:, 0]
             if not units.numel():
                 continue
-            units = units[_reached(arrays, bounds, slot, exact[sample], units).argsort()]
+            reached = _reached(arrays, bounds, slot, exact[sample], units)
+            units = units[torch.where(near[sample, units], -float("inf"), reached).argsort(stable=True)]
             begin = int(arrays.row_count[slot])
             end = begin + units.numel()
             place = torch.arange(begin, end, device=units.device, dtype=torch.int32)

@@ -98,6 +98,27 @@ class CompiledKernels:
         )
         return out
 
+    def add_vectors(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        other: Support,
+        other_values: Float[torch.Tensor, " other_entries"],
+    ) -> tuple[Support, Float[torch.Tensor, " union_entries"]]:
+        """See Kernels. Both are merged, once to count and once to add."""
+        here, there = ((part.offsets.numpy(), unsigned(part.units)) for part in (support, other))
+        counts = torch.empty(support.samples, dtype=torch.int64)
+        use_threads(support.entries + other.entries)
+        loops.count_unions(*here, *there, counts.numpy())
+        union, entries = support, int(counts.sum())
+        if entries > support.entries:
+            samples, units = torch.empty(2, entries, dtype=torch.int32)
+            union = Support(offsets_of(counts), samples, units, support.width)
+        sums = values.new_empty(entries)
+        lists = union.offsets.numpy(), union.sample_of_entry.numpy(), union.units.numpy(), sums.numpy()
+        loops.add_vectors(*here, values.numpy(), *there, other_values.numpy(), *lists, union is not support)
+        return union, sums
+
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """See Kernels."""
         missing = torch.empty_like(factors.counts)

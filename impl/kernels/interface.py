@@ -47,6 +47,18 @@ class Kernels(Protocol):
         Of a table in a narrower dtype than the values' what is read is widened.
         """
 
+    def add_vectors(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        other: Support,
+        other_values: Float[torch.Tensor, " other_entries"],
+    ) -> tuple[Support, Float[torch.Tensor, " union_entries"]]:
+        """The sums of the vectors of each sample, on the unions of their supports.
+
+        Where the unions are the first supports, as they are most often, that object is returned.
+        """
+
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """How many units of a support are not in the unions, sample by sample."""
 

@@ -127,6 +127,39 @@ def gather_narrow(offsets, units, values, table, out):
 
 
 @compile_parallel
+def count_unions(offsets, units, other_offsets, other_units, counts):
+    for i in numba.prange(counts.size):
+        here, absent = offsets[i], 0
+        for there in range(other_offsets[i], other_offsets[i + 1]):
+            while here < offsets[i + 1] and units[here] < other_units[there]:
+                here += 1
+            absent += not (here < offsets[i + 1] and units[here] == other_units[there])
+        counts[i] = offsets[i + 1] - offsets[i] + absent
+
+
+@compile_parallel
+def add_vectors(
+    offsets, units, values, other_offsets, other_units, other_values, union_offsets, samples, union, sums, listing
+):
+    for i in numba.prange(offsets.size - 1):
+        here, there = offsets[i], other_offsets[i]
+        for entry in range(union_offsets[i], union_offsets[i + 1]):
+            first = here < offsets[i + 1] and (there == other_offsets[i + 1] or units[here] <= other_units[there])
+            second = there < other_offsets[i + 1] and (here == offsets[i + 1] or other_units[there] <= units[here])
+            if listing:
+                samples[entry] = i
+                union[entry] = units[here] if first else other_units[there]
+            total = values.dtype.type(0)
+            if first:
+                total += values[here]
+                here += 1
+            if second:
+                total += other_values[there]
+                there += 1
+            sums[entry] = total
+
+
+@compile_parallel
 def missing(counts, known, offsets, units, missing):
     for i in numba.prange(counts.size):
         place, absent = 0, 0

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.sparse_sums import add_vectors
 from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
 from impl.kernels.widened import gather_widened
 from impl.kernels.workspace import Workspace
@@ -73,6 +74,16 @@ class TorchKernels:
             numbers = flat.take(part.positions).to(values.dtype)
             out[:, part.rows] = _bags(part.columns, by_column, part.offsets, numbers).T
         return out
+
+    def add_vectors(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        other: Support,
+        other_values: Float[torch.Tensor, " other_entries"],
+    ) -> tuple[Support, Float[torch.Tensor, " union_entries"]]:
+        """See Kernels."""
+        return add_vectors(support, values, other, other_values)
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """See Kernels."""

@@ -140,7 +140,7 @@ class LazyWeights:
         bound = magnitude_after(self._layer, self.state.magnitude, right, right_values, left_values)
         term = OuterProducts(right, right_values, left, left_values)
         work.count(self._layer, 0, tensor_bytes(right.units, right_values, left.units, left_values))
-        low_rank = self.state.low_rank.with_term(term)
+        low_rank = self.state.low_rank.with_term(term, self._kernels)
         spent = self.state.spent + low_rank.cost(right.samples)
         appended = replace(self.state, low_rank=low_rank, magnitude=bound, spent=spent)
         return self._maintenance.plan(self, appended, work)

@@ -8,12 +8,13 @@ going back to the object that it was.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 import torch
 
+from impl.kernels import Kernels
 from impl.support import Support, offsets_of
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Float
@@ -70,19 +71,10 @@ class OuterProducts:
             and torch.equal(self.right_values, other.right_values)
         )
 
-    def plus(self, other: OuterProducts) -> OuterProducts:
+    def plus(self, other: OuterProducts, kernels: Kernels) -> OuterProducts:
         """The sum with products of the same right factors: left factors add up on the union of their supports."""
-        width = self.left.width
-        here, there = (part.sample_of_entry.long() * width + part.units.long() for part in (self.left, other.left))
-        found = torch.searchsorted(here, there).clamp(max=max(0, here.numel() - 1))
-        if here.numel() and torch.equal(here[found], there):  # most often nothing new is active
-            return replace(self, left_values=self.left_values.index_add(0, found, other.left_values))
-        positions = torch.cat([here, there])
-        union, place = torch.unique(positions, return_inverse=True)
-        values = self.left_values.new_zeros(union.numel())
-        values[place[: self.left.entries]] = self.left_values
-        values[place[self.left.entries :]] += other.left_values  # a position occurs once in each
-        return OuterProducts(self.right, self.right_values, Support.of_positions(union, self.rank, width), values)
+        left, values = kernels.add_vectors(self.left, self.left_values, other.left, other.left_values)
+        return OuterProducts(self.right, self.right_values, left, values)
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,11 +138,11 @@ class LowRank:
             if right.numel() and left.numel()
         )
 
-    def with_term(self, term: OuterProducts) -> LowRank:
+    def with_term(self, term: OuterProducts, kernels: Kernels) -> LowRank:
         """D plus a term, merged with an earlier one of the same right factors: such updates do not raise the rank."""
         for index, earlier in enumerate(self.terms):
             if earlier.has_right_factors_of(term):
-                merged = (*self.terms[:index], earlier.plus(term), *self.terms[index + 1 :])
+                merged = (*self.terms[:index], earlier.plus(term, kernels), *self.terms[index + 1 :])
                 return LowRank(self.fan_in, self.fan_out, merged, self.dense)
         return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
 

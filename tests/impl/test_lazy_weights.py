@@ -254,44 +254,46 @@ def dense_of(D):
 
 
 @pytest.mark.parametrize("densities", [(0.3, 0.3), (0.0, 0.5), (0.5, 0.0), (1.0, 1.0), (0.0, 0.0), (1.0, 0.2)])
-def test_merged_terms_are_the_exact_sum_on_sorted_unions(densities, dtype):
+def test_merged_terms_are_the_exact_sum_on_sorted_unions(densities, dtype, kernels):
     R = integers(5, FAN_IN, 0.5, 1)
     first, second = (integers(5, FAN_OUT, density, 2 + k) for k, density in enumerate(densities))
-    merged = term_of(R, first, dtype).plus(term_of(R, second, dtype))
+    merged = term_of(R, first, dtype).plus(term_of(R, second, dtype), kernels)
     found = LowRank(FAN_IN, FAN_OUT, (merged,))
     assert found.rank == 5
     np.testing.assert_array_equal(dense_of(found), (first + second).T @ R)
     np.testing.assert_array_equal(merged.left.densify(merged.left_values).numpy(), first + second)
     union = (first != 0) | (second != 0)
+    assert merged.left.sample_of_entry.tolist() == union.nonzero()[0].tolist()
     assert merged.left.entries == union.sum()
     for begin, end in pairwise(merged.left.offsets.tolist()):
         assert (np.diff(merged.left.units[begin:end].numpy()) > 0).all()
 
 
-def test_only_terms_with_the_same_right_factors_are_merged():
+def test_only_terms_with_the_same_right_factors_are_merged(kernels):
     R, L = integers(4, FAN_IN, 0.5, 1), integers(4, FAN_OUT, 0.5, 2)
     other_values = R + (R > 0) * (np.arange(4) == 3)[:, None]
     other_units = np.roll(R, 1, axis=1)
     other_order, fewer = R[::-1].copy(), R[:3]
-    D = LowRank(FAN_IN, FAN_OUT).with_term(term_of(R, L))
+    D = LowRank(FAN_IN, FAN_OUT).with_term(term_of(R, L), kernels)
     expected = L.T @ R
     for rank, factors in ((8, other_values), (12, other_units), (16, other_order), (19, fewer)):
-        D = D.with_term(term_of(factors, L[: len(factors)]))
+        D = D.with_term(term_of(factors, L[: len(factors)]), kernels)
         expected = expected + L[: len(factors)].T @ factors
         assert D.rank == rank
     for factors in (fewer, other_order, R, other_values, other_units):  # each finds its own, wherever it is
-        D = D.with_term(term_of(factors, 2 * L[: len(factors)]))
+        D = D.with_term(term_of(factors, 2 * L[: len(factors)]), kernels)
         expected = expected + 2 * L[: len(factors)].T @ factors
         assert D.rank == 19
     assert len(D.terms) == 5
     np.testing.assert_array_equal(dense_of(D), expected)
 
 
-def test_terms_of_the_same_units_and_values_in_other_samples_are_different():
+def test_terms_of_the_same_units_and_values_in_other_samples_are_different(kernels):
     first, second = np.zeros((2, FAN_IN)), np.zeros((2, FAN_IN))
     first[0, 3], second[1, 3] = 1, 1
     L = np.ones((2, FAN_OUT))
-    assert LowRank(FAN_IN, FAN_OUT).with_term(term_of(first, L)).with_term(term_of(second, L)).rank == 4
+    D = LowRank(FAN_IN, FAN_OUT).with_term(term_of(first, L), kernels)
+    assert D.with_term(term_of(second, L), kernels).rank == 4
 
 
 def digits(samples, seed=0):
@@ -387,7 +389,7 @@ def test_recompressing_zero_is_zero(terms, dtype):
     elif terms == "zeros":
         term, _, _ = sparse_term(*TERMS["random"][0], dtype, 0)
         D = LowRank(FAN_IN, FAN_OUT).with_term(
-            OuterProducts(term.right, term.right_values, term.left, 0.0 * term.left_values)
+            OuterProducts(term.right, term.right_values, term.left, 0.0 * term.left_values), kernels_named("torch")
         )
     else:
         D = held(TERMS[terms], 0, dtype).low_rank

@@ -19,13 +19,15 @@ RUNS = (
 @plant("impl.weights.low_rank", LAZY, killed_by=RUNS)
 def second_term_dropped(low_rank: Module) -> None:
     """A step's term replaces what was accumulated before it."""
-    low_rank.LowRank.with_term = lambda self, term: low_rank.LowRank(self.fan_in, self.fan_out, (term,), self.dense)
+    low_rank.LowRank.with_term = lambda self, term, kernels: low_rank.LowRank(
+        self.fan_in, self.fan_out, (term,), self.dense
+    )
 
 
 @plant("impl.weights.low_rank", LAZY, killed_by=RUNS)
 def merged_term_replaces(low_rank: Module) -> None:
     """Where right factors repeat, the new left factors replace the old ones instead of adding up."""
-    low_rank.OuterProducts.plus = lambda self, other: other
+    low_rank.OuterProducts.plus = lambda self, other, kernels: other
 
 
 @plant("impl.weights.lazy", LAZY, killed_by=RUNS)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import torch
 
 from impl.kernels.factors import Factors
+from impl.kernels.sparse_sums import add_vectors
 from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
 from impl.kernels.triton.device import gathering, panels, selection, tables
 from impl.kernels.triton.launch import blocks, launch, power_of_two
@@ -122,6 +123,16 @@ class TritonKernels:
             BLOCK=min(512, TILE // 4 // together),
         )
         return out
+
+    def add_vectors(
+        self,
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        other: Support,
+        other_values: Float[torch.Tensor, " other_entries"],
+    ) -> tuple[Support, Float[torch.Tensor, " union_entries"]]:
+        """See Kernels."""
+        return add_vectors(support, values, other, other_values)
 
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
         """See Kernels."""
