@@ -12,7 +12,7 @@ from reference.contract import ArgumentError, Factory, Network, capabilities_of,
 DENSE = "dense"
 DENSE_FACTORY = "benchmarks.rivals.dense:factory"
 #: What the gate times: every commit knows it.
-OURS = "gather=impl:factory"
+OURS = "gather=impl:factory?forward=gather"
 #: What a sweep measures beside the dense rival.
 MEASURED = (OURS, "certified=impl:factory?forward=certified")
 

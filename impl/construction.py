@@ -13,7 +13,7 @@ import torch
 from impl.implementation import SparseNetwork
 from impl.initialization import random_network
 from impl.kernels import Kernels, select_kernels
-from impl.passes import ForwardChoice
+from impl.passes import ForwardChoice, default_forward
 from impl.shell import Shell
 from impl.sketch import SKETCHES
 from impl.solvers import Solver, select_solver
@@ -45,7 +45,7 @@ def factory(
     solver: str | Solver = "cholesky",
     trained_layers: Iterable[int] | None = None,
     kernels: str = "auto",
-    forward: str = "gather",
+    forward: str | None = None,
     certificate_memory: int | None = None,
     self_check: bool = False,
     storage: str | None = None,
@@ -65,7 +65,8 @@ def factory(
             "torch" (any device), or "auto", the first of these that runs.
         forward: "gather" computes all units of a layer; "certified" only those that cannot be proved inactive, with
             the same result; "auto" is certified in networks that are wide enough, for as long as it pays. Eager
-            weights are then written when that pays for new certificates, too.
+            weights are then written when that pays for new certificates, too. None stands for "auto" with compiled
+            kernels in networks that are wide enough, and else for "gather".
         certificate_memory: Bytes that certified passes may keep in blocks; None for 15 % of the weights'.
         self_check: Whether certified passes are compared with products in full: for tests.
         storage: None stores the weights in `dtype`; "bfloat16" in half of the memory of float32. The network is then
@@ -84,6 +85,8 @@ def factory(
     one_of("weights", weights, WEIGHTS)
     policy, chosen_solver = select_maintenance(maintenance), select_solver(solver)
     layers = trained("trained_layers", trained_layers, network.depth)
+    if forward is None:
+        forward = default_forward(network.widths[1:], machine.kernels, storage)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     certifies = choice.certifies(network.widths[1:])
     stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))

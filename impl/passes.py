@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from impl.certified import CertifiedForward, select_anchor_kernels
 from impl.forward import ForwardPass, GatherForward
+from impl.kernels import Kernels
 from impl.weights import LazyWeights, Weights
 from impl.work import tensor_bytes
 from reference.contract import ArgumentError
@@ -20,6 +21,17 @@ LEAST_WIDTH = 5120
 # Of the weights' own memory, what certificates may take unless they are told; and what they may take of any network.
 MEMORY_SHARE = 0.15
 LEAST_MEMORY = 128 << 20
+
+
+def default_forward(widths: Sequence[int], kernels: Kernels, storage: str | None) -> str:
+    """The pass for whoever names none: "auto" where it was measured to pay and can be had, and else "gather".
+
+    Args:
+        widths: Of the hidden layers.
+        kernels: The sparse products.
+        storage: Of the weights, or None for the dtype that is computed in.
+    """
+    return "auto" if storage is None and kernels.name == "compiled" and max(widths) >= LEAST_WIDTH else "gather"
 
 
 @dataclass(frozen=True)

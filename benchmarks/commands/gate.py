@@ -31,7 +31,10 @@ from reference.contract.problem import DATA
 
 WIDTHS = (512, 1024, 2048, 4096, 8192)
 FEWEST_STAGES = 2
-COUNTED = ("lazy=impl:factory?weights=lazy", "keeping=impl:factory?weights=lazy&maintenance=keep")
+COUNTED = (
+    "lazy=impl:factory?weights=lazy&forward=gather",
+    "keeping=impl:factory?weights=lazy&maintenance=keep&forward=gather",
+)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -19,6 +19,7 @@ from impl.certified.outlook import FIRST_PAUSE, TRIAL, Outlook
 from impl.certified.samples import SampleSlots
 from impl.certified.self_check import check
 from impl.kernels import select_kernels
+from impl.passes import LEAST_WIDTH, default_forward
 from impl.support import Support
 from impl.weights import Base, Keep, LazyWeights
 from impl.work import WorkMeter
@@ -268,6 +269,22 @@ def test_narrow_networks_take_the_gather_pass_and_say_so():
     report = ours.step(problem.X, problem.y)
     assert report.notes == ("gather pass, as no layer has 5120 units",) and report.anchors == 0
     assert report.certificates == ()
+
+
+def test_who_names_no_pass_gets_the_gather_pass_unless_auto_is_known_to_pay():
+    compiled, torch_kernels = (select_kernels(name, torch.device("cpu")) for name in ("compiled", "torch"))
+    assert default_forward((64, LEAST_WIDTH), compiled, None) == "auto"
+    for widths, kernels, storage in (
+        ((LEAST_WIDTH - 1,), compiled, None),
+        ((LEAST_WIDTH,), torch_kernels, None),
+        ((LEAST_WIDTH,), compiled, "bfloat16"),
+    ):
+        assert default_forward(widths, kernels, storage) == "gather"
+    problem, network, _ = digits(128)
+    report = impl.factory(network).step(problem.X, problem.y)
+    assert report.notes == () and report.certificates == ()
+    problem, network, _ = digits(LEAST_WIDTH, samples=2)
+    assert impl.factory(network).step(problem.X, problem.y).anchors > 0
 
 
 def test_between_anchors_a_wide_layer_takes_a_fraction_of_the_work():

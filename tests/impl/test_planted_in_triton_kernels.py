@@ -32,7 +32,7 @@ def gathers_restricted(placed):
 
 
 def updates(placed):
-    test_kernels.test_an_update_subtracts_the_outer_products(placed, RANDOM, SINGLE)
+    test_kernels.test_an_update_subtracts_the_outer_products(placed, RANDOM, SINGLE, 2)
     test_triton_kernels.test_an_update_of_few_rows_is_shared_out_by_columns(placed)
 
 
@@ -80,6 +80,12 @@ BUGS = {
         "outer_products",
         "entry = tl.load(entry_by_unit + position)",
         "entry = tl.load(entry_by_unit + tl.load(unit_offsets + unit))",
+        updates,
+    ),
+    "a vector is added twice, and another never": (
+        "outer_products",
+        "tl.load(factor + t)",
+        "tl.load(factor + t - 1)",
         updates,
     ),
     "old values are kept over each other": ("outer_products", "tl.load(starts + entry)", "tl.load(starts)", reverts),

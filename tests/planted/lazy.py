@@ -130,3 +130,28 @@ def undone_terms_stay_in_panels(panels: Module) -> None:
                 self.held.append(term)
 
     panels.Panels._follow = _follow
+
+
+@plant("impl.kernels.compiled", LAZY, killed_by=RUNS)
+def unions_found_where_they_were(compiled: Module) -> None:
+    """Units of a panel are looked up as they stood before its union grew."""
+    correct = compiled.CompiledKernels.insert
+
+    def insert(self: Any, factors: Any, support: Any, values: torch.Tensor) -> None:
+        before = factors.kept
+        correct(self, factors, support, values)
+        factors.kept = before
+
+    compiled.CompiledKernels.insert = insert
+
+
+@plant("impl.kernels.compiled", LAZY, killed_by=RUNS)
+def new_units_lost_in_sums(compiled: Module) -> None:
+    """Where an update of inputs that have been before is active on new units, these are dropped."""
+
+    def add_vectors(self: Any, support: Any, values: torch.Tensor, other: Any, other_values: torch.Tensor) -> Any:
+        here, there = (part.sample_of_entry.long() * part.width + part.units for part in (support, other))
+        known = torch.isin(there, here)
+        return support, values.index_add(0, torch.searchsorted(here, there[known]), other_values[known])
+
+    compiled.CompiledKernels.add_vectors = add_vectors

@@ -140,15 +140,13 @@ def values_one_pair_behind(portable: Module) -> None:
     portable._parts = _parts
 
 
-@plant("impl.support", OURS, killed_by="gram_matrix_of_a_wide_network_has_all_its_samples")
-def part_of_a_batch_not_shifted(support: Module) -> None:
-    """Where the Gram matrix takes some samples at a time, their entries begin one late from the second part on."""
-    correct = support.Support.between
+@plant("impl.kernels.compiled", OURS, killed_by="gram_matrix_of_a_wide_network_has_all_its_samples")
+def part_of_a_batch_not_shifted(compiled: Module) -> None:
+    """Where the Gram matrix takes some samples at a time, they begin one late from the second part on."""
+    correct = compiled.CompiledKernels.inner_products
 
-    def between(self: Any, begin: int, end: int) -> Any:
-        found, entries = correct(self, begin, end)
-        if begin == 0:
-            return found, entries
-        return replace(found, units=found.units.roll(1)), entries
+    def inner_products(self: Any, support: Any, values: torch.Tensor, block: slice) -> torch.Tensor:
+        late = int(block.start > 0)
+        return correct(self, support, values, slice(block.start - late, block.stop - late))
 
-    support.Support.between = between
+    compiled.CompiledKernels.inner_products = inner_products
