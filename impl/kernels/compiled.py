@@ -211,6 +211,9 @@ class CompiledUpdate:
         table: Float[torch.Tensor, "m fan_out"],
     ):
         order = rows.by_unit
+        several = row_values.shape[1] > 1
+        longest = int(columns.counts.max()) if several and columns.entries else 0
+        self._sums = table.new_empty(MOST_THREADS, longest).numpy()
         self._arguments = (
             order.offsets.numpy(),
             unsigned(order.entry),
@@ -225,8 +228,8 @@ class CompiledUpdate:
 
     def apply(self) -> None:
         """See OuterUpdate."""
-        use_threads(self._work)
-        loops.subtract_outer(*self._arguments)
+        threads = use_threads(self._work)
+        loops.subtract_outer(*self._arguments, self._sums[:threads])
 
     def revert(self) -> None:
         """See OuterUpdate."""

@@ -296,27 +296,30 @@ def subtract_outer(
     column_units,
     column_values,
     table,
+    sums,
 ):
-    for unit in numba.prange(unit_offsets.size - 1):
-        row = table[unit]
-        for position in range(unit_offsets[unit], unit_offsets[unit + 1]):
-            entry = entry_by_unit[position]
-            sample = sample_of_entry[entry]
-            factor = row_values[entry]
-            low, high = column_offsets[sample], column_offsets[sample + 1]
-            units = column_units[low:high]
-            if factor.size > 1:
-                subtract_sum(row, units, factor, column_values[:, low:high])
-            else:
-                factors = column_values[0, low:high]
-                for j in range(units.size):
-                    row[units[j]] -= factor[0] * factors[j]
+    rows, parts = unit_offsets.size - 1, sums.shape[0]
+    for part in numba.prange(parts):
+        for unit in range(rows * part // parts, rows * (part + 1) // parts):
+            row = table[unit]
+            for position in range(unit_offsets[unit], unit_offsets[unit + 1]):
+                entry = entry_by_unit[position]
+                sample = sample_of_entry[entry]
+                factor = row_values[entry]
+                low, high = column_offsets[sample], column_offsets[sample + 1]
+                units = column_units[low:high]
+                if factor.size > 1:
+                    _subtract_sum(row, units, factor, column_values[:, low:high], sums[part, : units.size])
+                else:
+                    factors = column_values[0, low:high]
+                    for j in range(units.size):
+                        row[units[j]] -= factor[0] * factors[j]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def subtract_sum(row, units, factor, vectors):
+def _subtract_sum(row, units, factor, vectors, total):
     """row[units] −= Σ_t factor[t] · vectors[t]: summed first, so that each scattered element is written once."""
-    total = np.zeros(units.size, row.dtype)
+    total[:] = 0
     t = 0
     while t + 4 <= factor.size:
         p, q, r, s = vectors[t], vectors[t + 1], vectors[t + 2], vectors[t + 3]
