@@ -162,17 +162,17 @@ class Anchors:
             work.count(self._layer, 2 * new * arrays.fan_out, 3 * new * arrays.fan_out * table.element_size())
         return places
 
-    def reference_pays(
-        self, slots: Int[torch.Tensor, " n"], needed: Int[torch.Tensor, " n"], wanted: Int[torch.Tensor, " n"]
-    ) -> bool:
+    def reference_pays(self, bounds: Bounds, needed: Int[torch.Tensor, " n"]) -> bool:
         """Whether the rows that are to come, with those that came since the last reference, would have paid for one."""
-        arrays = self._arrays
-        short = (needed > 0) & (arrays.row_count[slots] > 0)
-        if not bool(short.any()):
+        arrays, kernels, slots = self._arrays, self._anchor_kernels, bounds.slots
+        short = ((needed > 0) & (arrays.row_count[slots] > 0)).nonzero()[:, 0]
+        if not short.numel():
             return False
+        some = bounds.only(short)
+        wanted = kernels.within(arrays, some, kernels.exact(arrays, some), some.radius * STRETCH).sum(dim=1)
         columns = arrays.column_count[slots].double()
-        copies = torch.where(short, wanted, 0).double() * columns * COPYING
-        return bool((self._spent[slots] + copies).sum() > (columns * arrays.fan_out).sum())
+        copies = (wanted * columns[short]).sum() * COPYING
+        return bool(self._spent[slots].sum() + copies > columns.sum() * arrays.fan_out)
 
     def append_rows(
         self,

@@ -26,7 +26,7 @@ FIRST_ROOM = 16
 REFERENCES = 3
 
 NUMBERS = ("products", "norms", "row_products", "references")
-INDICES = ("row_place", "column_place", "rows", "row_order", "columns")
+INDICES = ("row_place", "column_place", "rows", "columns")
 COUNTS = ("reference_count", "row_count", "column_count", "live_count", "known_count", "excess")
 
 
@@ -48,7 +48,6 @@ class AnchorArrays:
         row_products: (slots, row room), W⁰h^q on the rows, q the row reference.
         rows: (slots, row room) int32, units; of those that came at one time the ones that could then not be certified
             are first, in increasing order, and the others ordered by how soon they may be active.
-        row_order: (slots, row room) int32, the places in increasing order of their units.
         columns: (slots, column room) int32, inputs.
         references: (slots, REFERENCES + 1, column room), h^q on the columns, the row reference last; zero where there
             is no q-th one.
@@ -74,7 +73,6 @@ class AnchorArrays:
         self.row_place: Int[torch.Tensor, "slots fan_out"] = self._indices(0, fan_out)
         self.column_place: Int[torch.Tensor, "slots fan_in"] = self._indices(0, fan_in)
         self.rows: Int[torch.Tensor, "slots row_room"] = self._indices(0, FIRST_ROOM)
-        self.row_order: Int[torch.Tensor, "slots row_room"] = self._indices(0, FIRST_ROOM)
         self.columns: Int[torch.Tensor, "slots column_room"] = self._indices(0, 0)
         self.reference_count: Int[torch.Tensor, " slots"] = torch.zeros(0, dtype=torch.int64, device=device)
         self.row_count: Int[torch.Tensor, " slots"] = self.reference_count.clone()
@@ -110,7 +108,7 @@ class AnchorArrays:
     def grow_rows(self, room: int) -> None:
         """Makes room for more rows of every sample."""
         if room > self.rows.shape[1]:
-            for name in ("rows", "row_order", "row_products"):
+            for name in ("rows", "row_products"):
                 self._widen(name, int(SPARE * room))
 
     def grow_columns(self, room: int) -> None:

@@ -81,14 +81,12 @@ class CompiledAnchorKernels:
         batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
         loops.append_columns(_views(arrays), *batch, places.numpy(), table.numpy())
 
-    def screen(
-        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
-    ) -> Int[torch.Tensor, "2 n"]:
+    def screen(self, arrays: AnchorArrays, bounds: Bounds) -> Int[torch.Tensor, " n"]:
         """See AnchorKernels."""
         threads = use_threads(bounds.slots.numel() * arrays.fan_out)
-        counts = bounds.slots.new_empty(threads, 3, bounds.slots.numel())
-        loops.screen(_views(arrays), _bound_views(bounds), outer.numpy(), counts.numpy())
-        return counts.sum(dim=0)[:2]
+        counts = bounds.slots.new_empty(threads, 2, bounds.slots.numel())
+        loops.screen(_views(arrays), _bound_views(bounds), counts.numpy())
+        return counts[:, 0].sum(dim=0)
 
     def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
@@ -195,7 +193,7 @@ class CompiledAnchorKernels:
 def _views(arrays: AnchorArrays) -> loops.Views:
     if arrays.kept is None:
         taken = {name: getattr(arrays, name).numpy() for name in loops.Views._fields if hasattr(arrays, name)}
-        for name in ("rows", "row_order", "columns"):
+        for name in ("rows", "columns"):
             taken[name] = taken[name].view(np.uint32)
         blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
         arrays.kept = loops.Views(**taken, **blocks)

@@ -72,10 +72,8 @@ class AnchorKernels(Protocol):
     ) -> None:
         """Makes columns of the active inputs without a place, which is written to `places`; there must be room."""
 
-    def screen(
-        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
-    ) -> Int[torch.Tensor, "2 n"]:
-        """How many units beside the rows are not certified: within the bounds' radius, and within an outer one.
+    def screen(self, arrays: AnchorArrays, bounds: Bounds) -> Int[torch.Tensor, " n"]:
+        """How many units beside the rows are not certified within the bounds' radius.
 
         It also sets `live_count`: to all rows where too many were computed in vain (RENEWAL).
         """

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import torch
 
 from impl.activation import LayerActivation
-from impl.certified.anchors import STRETCH, Anchors, LayerCounts
+from impl.certified.anchors import Anchors, LayerCounts
 from impl.certified.arrays import AnchorArrays
 from impl.certified.blocks import OutOfRoom
 from impl.certified.bound import Bounds, gamma, limit_of
@@ -158,10 +158,10 @@ class CertifiedLayer:
     ) -> Bounds:
         """Sees to it that all units that are not certified are rows: by more rows, or by a reference that is nearer."""
         bounds = self._bounds(slots, support, values, places, change, low_rank, work)
-        needed, wanted = self._anchor_kernels.screen(self.arrays, bounds, bounds.radius * STRETCH)
+        needed = self._anchor_kernels.screen(self.arrays, bounds)
         if not bool(needed.any()):
             return bounds
-        appends = not self.anchors.reference_pays(slots, needed, wanted)
+        appends = not self.anchors.reference_pays(bounds, needed)
         if appends:
             try:
                 self.anchors.append_rows(bounds, needed, self.weights.table, counts, work)
@@ -172,7 +172,7 @@ class CertifiedLayer:
         if not appends:
             self.anchors.refer(slots, support, values, places, self.weights.table, counts, work)
             bounds = self._bounds(slots, support, values, places, change, low_rank, work)
-            needed, _ = self._anchor_kernels.screen(self.arrays, bounds, bounds.radius)
+            needed = self._anchor_kernels.screen(self.arrays, bounds)
             self.anchors.append_rows(bounds, needed, self.weights.table, counts, work)
         return bounds
 

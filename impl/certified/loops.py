@@ -22,7 +22,6 @@ class Views(NamedTuple):
     row_place: np.ndarray
     column_place: np.ndarray
     rows: np.ndarray
-    row_order: np.ndarray
     columns: np.ndarray
     row_count: np.ndarray
     column_count: np.ndarray
@@ -50,8 +49,10 @@ class BoundViews(NamedTuple):
     limit: np.floating
 
 
-# Units whose bounds are looked at in one go: what is read of them, over all samples, stays in cache.
-TILE = 1024
+# Units and samples whose bounds are looked at in one go, and units of which what is read by unit stays in cache.
+TILE = 2048
+GROUP = 32
+CHANGES = 256
 
 # A radius is sought until so many units of its target are within it, or for so many halvings.
 NEARLY = 0.97
@@ -136,19 +137,13 @@ def combine(
             inputs[places[entry]] = values[entry]
         gram, right = np.zeros((count, count)), np.zeros(count)
         for q in range(count):
-            for p in range(q + 1):
-                total = 0.0
-                for j in range(columns):
-                    total += known[q, j] * known[p, j]
-                gram[q, p] = gram[p, q] = total
-            total = 0.0
-            for j in range(columns):
-                total += known[q, j] * inputs[j]
-            right[q] = total
-        square = 0.0
-        for j in range(columns):
-            square += inputs[j] * inputs[j]
-        norm = np.sqrt(square)
+            for p in range(q, -1, -1):
+                gram[q, p] = gram[p, q] = _product(known[q], known[p])
+                if gram[q, q] == 0:  # there is no such reference
+                    break
+            else:
+                right[q] = _product(known[q], inputs)
+        norm = np.sqrt(_product(inputs, inputs))
         looseness[i] = 2 * rounding * norm * up + tiny
         references, distance = _least_squares(gram, right, rounding**2, known, inputs, coefficients[i])
         radius[i] = (distance + rounding * (norm + references + distance)) * up + tiny
@@ -185,12 +180,18 @@ def _least_squares(gram, right, ridge, known, inputs, coefficients):
         coefficients[q] = solution[q]
         rounded = np.float64(coefficients[q])
         total += abs(rounded) * np.sqrt(gram[q, q])
-        for j in range(rest.size):
-            rest[j] -= rounded * known[q, j]
-    square = 0.0
-    for j in range(rest.size):
-        square += rest[j] * rest[j]
-    return total, np.sqrt(square)
+        if rounded != 0:
+            for j in range(rest.size):
+                rest[j] -= rounded * known[q, j]
+    return total, np.sqrt(_product(rest, rest))
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _product(left, right):
+    total = 0.0
+    for j in range(left.size):
+        total += left[j] * right[j]
+    return total
 
 
 @compile_parallel
@@ -220,32 +221,25 @@ def append_columns(views, slots, offsets, units, places, table):
 
 
 @compile_parallel
-def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all that it reads
+def screen(views, bounds, counts):
     products, norms, row_place, row_products = views.products, views.norms, views.row_place, views.row_products
     row_count, live_count, known_count, excess = views.row_count, views.live_count, views.known_count, views.excess
-    slots, samples, coefficients, row_coefficients = (
-        bounds.slots,
-        bounds.samples,
-        bounds.coefficients,
-        bounds.row_coefficients,
-    )
-    radius, row_radius, looseness, change = bounds.radius, bounds.row_radius, bounds.looseness, bounds.change
-    magnitudes, bias, limit = bounds.magnitudes, bounds.bias, bounds.limit
-    parts, width, last = counts.shape[0], change.shape[0], coefficients.shape[1]
+    slots, coefficients, row_coefficients = bounds.slots, bounds.coefficients, bounds.row_coefficients
+    radius, row_radius, limit = bounds.radius, bounds.row_radius, bounds.limit
+    parts, width, last = counts.shape[0], bounds.change.shape[0], coefficients.shape[1]
     tiles = (width + TILE - 1) // TILE
     for part in numba.prange(parts):
         counts[part] = 0
-        beside, bound = np.empty(TILE, change.dtype), np.empty(TILE, change.dtype)
-        doubtful, doubts = np.empty(TILE, np.int32), np.zeros(TILE, np.uint8)
-        eights = doubts.view(np.uint64)
+        besides = np.empty((min(GROUP, slots.size), TILE), products.dtype)
+        bound, doubtful, doubts = np.empty(TILE, products.dtype), np.empty(TILE + 1, np.int32), np.zeros(TILE, np.uint8)
         for tile in range(tiles * part // parts, tiles * (part + 1) // parts):
             low = tile * TILE
             size = min(width - low, TILE)
             for i in range(slots.size):
-                slot, column, loose = slots[i], samples[i], looseness[i]
-                for j in range(size):
-                    beside[j] = magnitudes[low + j] * loose - (change[low + j, column] - bias[low + j])
-                bound[:size] = beside[:size]
+                if i % GROUP == 0:
+                    _beside_products(bounds, i, low, besides[: slots.size - i, :size])
+                slot, beside = slots[i], besides[i % GROUP, :size]
+                bound[:size] = beside
                 for q in range(last):
                     coefficient = coefficients[i, q]
                     if coefficient != 0:
@@ -253,40 +247,78 @@ def screen(views, bounds, outer, counts):  # noqa: PLR0912 - one pass over all t
                         for j in range(size):
                             bound[j] += coefficient * product[j]
                 rho, place = norms[slot, low : low + size], row_place[slot, low : low + size]
-                near, far, some = radius[i], outer[i], 0
-                for j in range(size):
-                    doubts[j] = not bound[j] + rho[j] * far <= limit  # not: what is not a number is not certified
-                doubts[size:] = 0
-                for eight in range(eights.size):
-                    if eights[eight]:
-                        for j in range(8 * eight, 8 * eight + 8):
-                            doubtful[some] = j
-                            some += doubts[j]
-                needed, wanted, live, known, row_near = 0, 0, counts[part, 2, i], known_count[slot], row_radius[i]
-                for e in range(some):
-                    j = doubtful[e]
-                    doubt = not bound[j] + rho[j] * near <= limit
-                    if place[j] < 0:
-                        wanted += 1
-                        needed += doubt
-                    elif doubt and place[j] >= live:
-                        if place[j] < known:
-                            total = beside[j] + row_coefficients[i, last] * row_products[slot, place[j]]
-                            for q in range(last):
-                                if row_coefficients[i, q] != 0:
-                                    total += row_coefficients[i, q] * products[slot, q, low + j]
-                            doubt = not total + rho[j] * row_near <= limit
-                        if doubt:
-                            live = place[j] + 1
+                live = counts[part, 1, i]
+                # Rows below `live` will be computed anyway; units that are no rows have large numbers as places.
+                _doubts(bound[:size], rho, radius[i], limit, place.view(np.uint32), np.uint32(live), doubts)
+                some = doubtful[: _list_marked(doubts, doubtful)]
+                known = row_products[slot, : known_count[slot]]
+                factors, others = row_coefficients[i], products[slot, :, low : low + size]
+                needed, live = _look_closer(
+                    some, place, live, known, factors, others, beside, rho, row_radius[i], limit
+                )
                 counts[part, 0, i] += needed
-                counts[part, 1, i] += wanted
-                counts[part, 2, i] = live
+                counts[part, 1, i] = live
     for i in range(slots.size):
         slot = slots[i]
         due = excess[slot] > RENEWAL * row_count[slot]
         live_count[slot] = row_count[slot] if due else 0
         for part in range(parts):
-            live_count[slot] = max(live_count[slot], counts[part, 2, i])
+            live_count[slot] = max(live_count[slot], counts[part, 1, i])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _beside_products(bounds, first, low, out):
+    """What bounds have beside the products of references, for a tile of units and samples from `first` on."""
+    samples, looseness = bounds.samples[first:], bounds.looseness[first:]
+    for begin in range(0, out.shape[1], CHANGES):  # by unit as they are, changes are read for all samples at once
+        end = min(begin + CHANGES, out.shape[1])
+        change, magnitudes = bounds.change[low + begin : low + end], bounds.magnitudes[low + begin : low + end]
+        bias = bounds.bias[low + begin : low + end]
+        for i in range(out.shape[0]):
+            column, loose, row = samples[i], looseness[i], out[i, begin:end]
+            for j in range(row.size):
+                row[j] = magnitudes[j] * loose - (change[j, column] - bias[j])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _doubts(bound, rho, radius, limit, place, least, doubts):
+    """Marks units that are not certified, and have no place below `least`; all other marks are erased."""
+    for j in range(bound.size):  # not: what is not a number is not certified
+        doubts[j] = (not bound[j] + rho[j] * radius <= limit) & (place[j] >= least)
+    doubts[bound.size :] = 0
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _look_closer(doubtful, place, live, row_products, factors, products, beside, rho, radius, limit):
+    """How many of these units are no rows; and `live` after those that the row reference does not certify either."""
+    needed, last = 0, factors.size - 1
+    for e in range(doubtful.size):
+        j = doubtful[e]
+        if place[j] < 0:
+            needed += 1
+        elif place[j] >= live:
+            doubt = True
+            if place[j] < row_products.size:
+                total = beside[j] + factors[last] * row_products[place[j]]
+                for q in range(last):
+                    if factors[q] != 0:
+                        total += factors[q] * products[q, j]
+                doubt = not total + rho[j] * radius <= limit
+            if doubt:
+                live = place[j] + 1
+    return needed, live
+
+
+@numba.njit(cache=True, nogil=True)
+def _list_marked(marks, listed):
+    """Lists where there is a mark, most having none, and returns how many there are; marks come by eights."""
+    eights, some = marks.view(np.uint64), 0
+    for eight in range(eights.size):
+        if eights[eight]:
+            for j in range(8 * eight, 8 * eight + 8):
+                listed[some] = j
+                some += marks[j]
+    return some
 
 
 @compile_parallel
@@ -342,7 +374,7 @@ def append_rows(views, bounds, exact, mask):
     for i in numba.prange(mask.shape[0]):
         slot = bounds.slots[i]
         rho, place, known, limit = views.norms[slot], views.row_place[slot], exact[i], bounds.limit
-        rows, order = views.rows[slot], views.row_order[slot]
+        rows = views.rows[slot]
         first: int = row_count[slot]
         count = first
         for j in range(known.size):
@@ -367,14 +399,6 @@ def append_rows(views, bounds, exact, mask):
             place[j] = first + e
         if near:
             live_count[slot] = first + near
-        here, there = first - 1, fresh.size - 1  # both lists are in the order of units: merged from the last one on
-        for e in range(count - 1, -1, -1):
-            if there < 0 or (here >= 0 and rows[order[here]] > fresh[there]):
-                order[e] = order[here]
-                here -= 1
-            else:
-                order[e] = place[fresh[there]]
-                there -= 1
         row_count[slot] = count
 
 
@@ -447,29 +471,55 @@ def settle(
     active_units,
     active,
 ):
-    rows, row_order, row_count, live_count = views.rows, views.row_order, views.row_count, views.live_count
-    excess = views.excess
+    rows, row_count, live_count, excess = views.rows, views.row_count, views.live_count, views.excess
     for i in numba.prange(counts.shape[0]):
-        slot, entry = bounds.slots[i], active_offsets[i]
-        live, finite = live_count[slot], True
-        for j in range(row_count[slot]):
-            place = row_order[slot, j]
-            if place < live:
-                finite &= np.isfinite(z[i, place])
-                if z[i, place] > threshold:
-                    active_samples[entry] = i
-                    active_units[entry] = rows[slot, place]
-                    active[entry] = z[i, place]
-                    entry += 1
-        excess[slot] += live - counts[i, 0]
-        if finite and live == row_count[slot] and excess[slot] > RENEWAL * live:
+        slot, first, last = bounds.slots[i], active_offsets[i], active_offsets[i + 1]
+        live, units = live_count[slot], rows[slot]
+        chosen, count = np.empty(live + 1, np.uint32), 0
+        for place in range(live):
+            chosen[count] = place
+            count += z[i, place] > threshold
+        ordered = _by_unit(chosen[:count], units)
+        for e in range(last - first):
+            place = ordered[e]
+            active_samples[first + e] = i
+            active_units[first + e] = units[place]
+            active[first + e] = z[i, place]
+        excess[slot] += live - count
+        if live == row_count[slot] and excess[slot] > RENEWAL * live and np.isfinite(z[i, :live]).all():
             excess[slot] = 0
-            _renew(views, bounds, i, offsets, values, places, products, threshold, z)
+            _renew(views, bounds, i, offsets, values, places, products, ordered, z)
             counts[i, 3] = 2 * live * (offsets[i + 1] - offsets[i])
 
 
 @numba.njit(cache=True, nogil=True)
-def _renew(views, bounds, i, offsets, values, places, products, threshold, z):
+def _by_unit(places, units):
+    """Brings places into the order of their units: those that are not in it already, few of them, are merged in."""
+    ordered, late, kept, delayed = np.empty_like(places), np.empty_like(places), 0, 0
+    for e in range(places.size):
+        place = places[e]
+        if kept == 0 or units[place] > units[ordered[kept - 1]]:
+            ordered[kept] = place
+            kept += 1
+        else:
+            late[delayed] = place
+            delayed += 1
+    if delayed:
+        late = late[:delayed]
+        late = late[np.argsort(units[late])]
+    for e in range(places.size - 1, -1, -1):  # from the last one on, in place
+        if delayed and (kept == 0 or units[late[delayed - 1]] > units[ordered[kept - 1]]):
+            delayed -= 1
+            ordered[e] = late[delayed]
+        elif delayed:
+            kept -= 1
+            ordered[e] = ordered[kept]
+    return ordered
+
+
+@numba.njit(cache=True, nogil=True)
+def _renew(views, bounds, i, offsets, values, places, products, active, z):
+    """Makes a row reference of the present input, and puts rows in a new order: `active` are places, by unit."""
     slot = bounds.slots[i]
     count = views.row_count[slot]
     views.known_count[slot] = count
@@ -477,25 +527,20 @@ def _renew(views, bounds, i, offsets, values, places, products, threshold, z):
     reference[:] = 0
     for entry in range(offsets[i], offsets[i + 1]):
         reference[places[entry]] = values[entry]
-    rows, order = views.rows[slot, :count], views.row_order[slot, :count]
-    reached, old, active = np.empty(count, z.dtype), np.empty(count, np.uint32), 0  # old: by place, which it was
-    for e in range(count):
-        place = order[e]
+    rows = views.rows[slot, :count]
+    reached, old = np.empty(count, z.dtype), np.empty(count, np.uint32)  # old: by place, which it was
+    for place in range(count):
         rho = views.norms[slot, rows[place]]
         reached[place] = (bounds.limit - z[i, place]) / rho if rho > 0 else bounds.limit - z[i, place]
-        if z[i, place] > threshold:
-            reached[place] = -np.inf
-            old[active] = place
-            active += 1
-    old[active:] = np.argsort(reached)[active:]
+    reached[active] = -np.inf
+    old[:] = np.argsort(reached)
+    old[: active.size] = active
     units = rows.copy()
     for place in range(count):
         unit = units[old[place]]
         rows[place] = unit
         views.row_products[slot, place] = products[i, old[place]]
         views.row_place[slot, unit] = place
-    for e in range(count):
-        order[e] = views.row_place[slot, units[order[e]]]
     for column in range(views.column_count[slot]):
         begin = views.offset[slot] + column * views.stride[slot]
         line = views.numbers[begin : begin + count]

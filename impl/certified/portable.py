@@ -93,13 +93,11 @@ class TorchAnchorKernels:
         row_radius = rounded_up(distance + rounding * (norm + references + distance), dtype)
         return Combination(coefficients, radius, row_coefficients, row_radius, rounded_up(2 * rounding * norm, dtype))
 
-    def screen(
-        self, arrays: AnchorArrays, bounds: Bounds, outer: Float[torch.Tensor, " n"]
-    ) -> Int[torch.Tensor, "2 n"]:
+    def screen(self, arrays: AnchorArrays, bounds: Bounds) -> Int[torch.Tensor, " n"]:
         """See AnchorKernels."""
         slots, exact = bounds.slots, self.exact(arrays, bounds)
         place = arrays.row_place[slots].long()
-        near, far = (_uncertified(arrays, bounds, exact, radius) for radius in (bounds.radius, outer))
+        near = _uncertified(arrays, bounds, exact, bounds.radius)
         known = (place >= 0) & (place < arrays.known_count[slots][:, None])
         row_products = arrays.row_products[slots].gather(1, torch.where(known, place, 0))
         total = _beside_products(bounds) + _combination(bounds.row_coefficients[:, :-1], arrays.products[slots])
@@ -109,7 +107,7 @@ class TorchAnchorKernels:
         arrays.live_count[slots] = torch.where(
             due, arrays.row_count[slots], torch.where(live, place + 1, 0).amax(dim=1)
         )
-        return torch.stack([(near & (place < 0)).sum(dim=1), (far & (place < 0)).sum(dim=1)])
+        return (near & (place < 0)).sum(dim=1)
 
     def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
@@ -165,7 +163,6 @@ class TorchAnchorKernels:
             arrays.row_count[slot] = end
             live = torch.where(near[sample, units], place + 1, 0).max()
             arrays.live_count[slot] = torch.maximum(arrays.live_count[slot], live)
-            arrays.row_order[slot, :end] = arrays.rows[slot, :end].argsort().to(torch.int32)
 
     def fill(
         self,
@@ -279,7 +276,6 @@ def _reorder(
     arrays.rows[slot, :rows] = arrays.rows[slot, old]
     arrays.row_products[slot, :rows] = products[old]
     arrays.row_place[slot, units[old]] = torch.arange(rows, device=old.device, dtype=torch.int32)
-    arrays.row_order[slot, :rows] = arrays.rows[slot, :rows].argsort().to(torch.int32)
     block = arrays.blocks.view(slot)
     block[:, :rows] = block[:, old]
 
