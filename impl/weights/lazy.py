@@ -22,7 +22,7 @@ from reference.contract import Summands
 from reference.contract.shapes import Float
 
 # What it costs to change one of scattered numbers, in multiply-adds of products with D (measured on CPUs).
-WRITING = 16
+WRITING = 48
 
 
 @dataclass(frozen=True, eq=False)
