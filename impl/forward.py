@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -168,7 +169,7 @@ class Overflow:
         if values.is_cuda:
             self._finite.append((torch.isfinite(values).all(), what))
         # The sum of finite values may itself overflow; only then are they looked at one by one.
-        elif not torch.isfinite(values.sum()) and not torch.isfinite(values).all():
+        elif not math.isfinite(values.sum()) and not torch.isfinite(values).all():
             raise _overflowed(what)
 
     def check(self) -> None:

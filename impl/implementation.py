@@ -338,7 +338,7 @@ def _combine(
     work: WorkMeter | None = None,
 ) -> Float[torch.Tensor, " entries"]:
     """Σ_o q_{i,o} g_{i,o,ℓ}: with it the update of a layer has rank n, whatever c."""
-    combined = (coefficients.T[:, trace.supports[layer].sample_of_entry] * left).sum(dim=0)
+    combined = (coefficients.T.index_select(1, trace.supports[layer].sample_of_entry) * left).sum(dim=0)
     if work is not None:
         work.count(layer, left.numel(), tensor_bytes(left, left, combined))
     return combined

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
 import torch
 
 from reference.contract.shapes import Bool, Float, Int
@@ -99,7 +100,7 @@ class Support:
 
     def pairs_with(self, other: Support) -> int:
         """Σ_i (entries of sample i here) · (entries of sample i there): the size of all k × k blocks."""
-        return int((self.host_counts.long() * other.host_counts.long()).sum())
+        return int(self.host_counts.numpy().astype(np.int64) @ other.host_counts.numpy())
 
     def densify(
         self, values: Float[torch.Tensor, "... entries"] | Bool[torch.Tensor, "... entries"]

@@ -139,7 +139,8 @@ class AnchorArrays:
 
     def _extend(self, name: str, more: torch.Tensor) -> None:
         self.kept = None
-        setattr(self, name, torch.cat([getattr(self, name), more]))
+        old = getattr(self, name)
+        setattr(self, name, torch.cat([old, more]) if old.shape[0] else more)
 
     def _widen(self, name: str, room: int) -> None:
         self.kept = None

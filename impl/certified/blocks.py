@@ -92,12 +92,15 @@ class Blocks:
             down, across = torch.maximum(have_lines, lines)[short], torch.maximum(have_length, length)[short]
         if self._end + int((down * across).sum()) > self.room:
             raise OutOfRoom
-        for slot, height, width in zip(slots[short].tolist(), down.tolist(), across.tolist(), strict=True):
+        grown, sizes = slots[short], down * across
+        ends = self._end + sizes.cumsum(dim=0)
+        for slot, begin, height, width in torch.stack([grown, ends - sizes, down, across], dim=1).tolist():
             old = self.view(slot)
-            new = self.numbers[self._end : self._end + height * width].view(height, width)
-            new[: old.shape[0], : old.shape[1]] = old
-            self.offset[slot], self.lines[slot], self.stride[slot] = self._end, height, width
-            self._end += height * width
+            if old.numel():
+                new = self.numbers[begin : begin + height * width].view(height, width)
+                new[: old.shape[0], : old.shape[1]] = old
+        self.offset[grown], self.lines[grown], self.stride[grown] = ends - sizes, down, across
+        self._end = int(ends[-1])
 
     def _compact(self) -> None:
         """Moves what is in use to the beginning."""
