@@ -7,7 +7,7 @@ from pathlib import Path
 #: Raise it by hand with every change of this module, of a tracker, or of anything that changes what an unchanged
 #: implementation measures as: benchmarks/scaling, the sweep, its analysis, the dense rival. asv then compares no
 #: numbers across the change, of which it sees the tracker's own source at most.
-VERSION = "3"
+VERSION = "4"
 
 #: Of the devices those that this machine seems to have; torch has the last word (setup of SharedSweep).
 DEVICES = ("cpu", "cuda") if Path("/dev/nvidiactl").exists() else ("cpu",)
@@ -15,7 +15,8 @@ DEVICES = ("cpu", "cuda") if Path("/dev/nvidiactl").exists() else ("cpu",)
 #: The rival that all others are held against; benchmarks.contestant defines it.
 DENSE = "dense"
 
-#: Whom the sweep measures beside the dense rival: first by how weights are kept, then by how the system is solved.
+#: Whom the sweep measures beside the dense rival: by how weights are kept, by how the system is solved, and by how the
+#: forward pass is taken.
 #: What the factory of an older commit does not know by these options cannot be measured.
 IMPLEMENTATIONS = {
     "eager": "impl:factory?weights=eager&solver=cholesky",
@@ -23,6 +24,7 @@ IMPLEMENTATIONS = {
     "lazy-keeping": "impl:factory?weights=lazy&maintenance=keep&solver=cholesky",
     "cg": "impl:factory?weights=eager&solver=cg",
     "sketched-cg": "impl:factory?weights=eager&solver=sketched-cg",
+    "certified": "impl:factory?forward=certified",
 }
 NAMES = (DENSE, *IMPLEMENTATIONS)
 
