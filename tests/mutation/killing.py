@@ -94,7 +94,7 @@ def _import(module: str, source: str, caches: Path, tell: Callable[[str], None])
     torch.set_num_threads(1)
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     if module == COMPILED:
-        numba.config.CACHE_DIR = str(_cache(source, caches))
+        numba.config.CACHE_DIR = str(cache_for(source, caches))
     name = module.removesuffix("/__init__.py").removesuffix(".py").replace("/", ".")
     assert not any(loaded.split(".")[0] == "impl" for loaded in sys.modules), "impl was imported before its mutant"
     sys.meta_path.insert(0, Replacing(name, source))
@@ -105,7 +105,7 @@ def _import(module: str, source: str, caches: Path, tell: Callable[[str], None])
     return ""
 
 
-def _cache(source: str, caches: Path) -> Path:
+def cache_for(source: str, caches: Path) -> Path:
     """A folder with the kernels that are what they were.
 
     numba itself knows a function by its bytecode without constants: it would hand out an unmutated one.
@@ -115,10 +115,15 @@ def _cache(source: str, caches: Path) -> Path:
     if before == after:
         return kept
     own = Path(tempfile.mkdtemp(dir=caches))
-    changed = [node for node in ast.parse(source).body if ast.dump(node) not in before]
+    body = ast.parse(source).body
+    changed = [node for node in body if ast.dump(node) not in before]
     if kept.exists() and all(isinstance(node, ast.FunctionDef | ast.ClassDef) for node in changed):
         shutil.copytree(kept, own, dirs_exist_ok=True)
-        for file in [file for node in changed for file in own.rglob(f"compiled.{node.name}-*")]:
+        stale = {node.name for node in changed}
+        for node in reversed(body):  # what calls a kernel has it compiled in, and stands before it
+            if stale & {part.id for part in ast.walk(node) if isinstance(part, ast.Name)}:
+                stale |= {getattr(node, "name", "")}
+        for file in [file for name in stale for file in own.rglob(f"loops.{name}-*")]:
             file.unlink()
     return own
 

@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("cosmic_ray", reason="needs the extra 'mutation'")
 
-from tests.mutation.killing import Replacing
+from tests.mutation.killing import COMPILED, Replacing, cache_for
 from tests.mutation.mutants import sample, source_of
 from tests.mutation.results import Summary, digest, interval, reasons
 
@@ -48,6 +48,18 @@ def test_a_replaced_module_is_the_one_that_is_imported(monkeypatch):
         assert importlib.import_module(name).value is True
     finally:
         sys.modules.pop(name, None)
+
+
+def test_compiled_kernels_are_kept_but_for_the_mutated_one_and_those_that_call_it(tmp_path):
+    source = source_of(COMPILED)
+    (tmp_path / "unmutated").mkdir()
+    for name in ("gather", "subtract_outer", "_subtract_sum"):
+        assert f"def {name}(" in source
+        (tmp_path / "unmutated" / f"loops.{name}-1.py311.nbi").touch()
+    assert cache_for(source, tmp_path) == tmp_path / "unmutated"
+    mutated = source.replace("while t < factor.size:", "while t <= factor.size:")
+    assert mutated != source
+    assert [file.name for file in cache_for(mutated, tmp_path).iterdir()] == ["loops.gather-1.py311.nbi"]
 
 
 @pytest.mark.parametrize("of", [10, 300])
