@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -24,7 +25,7 @@ PROPERTIES = (
     "wide_networks_are_evaluated_to_their_last_unit",
 )
 PROFILE, EXAMPLES = "dev", 8  # a part of the named cases and as many random ones: there is little time
-_GRACE_SECONDS = 10.0
+_GRACE_SECONDS = 10
 
 
 def run_properties(impl: str, device: str, dtype: str, seconds: float) -> dict[str, Any]:
@@ -58,7 +59,7 @@ def run_properties(impl: str, device: str, dtype: str, seconds: float) -> dict[s
                 start_new_session=True,  # Ctrl-C is for the parent, which ends it
             )
         try:
-            _wait(process, seconds)
+            wait(process, seconds, log.fileno())
         finally:
             process.kill()
             process.wait()
@@ -95,11 +96,22 @@ def _interrupts_are_heard() -> Iterator[None]:
         signal.signal(signal.SIGINT, before)
 
 
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
-    """Until it ends; after its time it is interrupted, and then writes what it has."""
-    try:
+def wait(process: subprocess.Popen[bytes], seconds: float, log: int) -> None:
+    """Until it ends; after its time it is interrupted, and then writes what it has.
+
+    An interrupt that Python meets in a callback is lost, and so it is sent again until the log tells that it was heard.
+
+    Args:
+        process: Of properties.
+        seconds: Its time.
+        log: The descriptor of what it prints.
+    """
+    with suppress(subprocess.TimeoutExpired):
         process.wait(seconds)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGINT)
+    for _ in range(_GRACE_SECONDS):
+        if process.poll() is not None:
+            return
+        if b"interrupted: " not in os.pread(log, os.fstat(log).st_size, 0):
+            process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
-            process.wait(_GRACE_SECONDS)
+            process.wait(1.0)

@@ -321,6 +321,30 @@ def test_properties_that_take_too_long_are_interrupted_and_named(monkeypatch):
     assert found["counts"]["failed"] == 0
 
 
+DEAF_AT_FIRST = """
+import signal, time
+heard = []
+signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+print("ready", flush=True)
+while len(heard) < 2:
+    time.sleep(0.01)
+print("interrupted: 0 of 3 properties were run", flush=True)
+time.sleep(2.5)
+print(len(heard), "heard", flush=True)
+"""
+
+
+def test_an_interrupt_that_was_lost_is_repeated_and_one_that_was_heard_is_not(tmp_path):
+    path = tmp_path / "log"
+    with path.open("wb+") as log:
+        process = subprocess.Popen([sys.executable, "-c", DEAF_AT_FIRST], stdout=log)
+        while b"ready" not in path.read_bytes():
+            time.sleep(0.01)
+        parity.wait(process, 0.0, log.fileno())
+    assert process.returncode == 0
+    assert path.read_text().splitlines()[-1] == "2 heard"
+
+
 def test_properties_that_give_no_result_are_an_error():
     with pytest.raises(PartError, match="a module that can be imported"):
         parity.run_properties("nowhere:factory", "cpu", "float32", 60.0)
