@@ -479,7 +479,7 @@ def settle(
         for place in range(live):
             chosen[count] = place
             count += z[i, place] > threshold
-        ordered = _by_unit(chosen[:count], units)
+        ordered = in_order_of_units(chosen[:count], units)
         for e in range(last - first):
             place = ordered[e]
             active_samples[first + e] = i
@@ -493,7 +493,7 @@ def settle(
 
 
 @numba.njit(cache=True, nogil=True)
-def _by_unit(places, units):
+def in_order_of_units(places, units):
     """Brings places into the order of their units: those that are not in it already, few of them, are merged in."""
     ordered, late, kept, delayed = np.empty_like(places), np.empty_like(places), 0, 0
     for e in range(places.size):
