@@ -15,7 +15,7 @@ from impl.certified import CertificateError, select_anchor_kernels
 from impl.certified.anchors import Anchors
 from impl.certified.blocks import Blocks, OutOfRoom
 from impl.certified.layer import CertifiedLayer
-from impl.certified.loops import in_order_of_units
+from impl.certified.loops import GROUP, TILE, in_order_of_units
 from impl.certified.outlook import FIRST_PAUSE, TRIAL, Outlook
 from impl.certified.samples import SampleSlots
 from impl.certified.self_check import check
@@ -359,8 +359,16 @@ def test_evaluations_leave_no_mark_on_when_updates_are_folded():
 
 
 @given(st.permutations(range(24)), st.sets(st.integers(0, 23)), st.integers(0, 24))
+@settings(deadline=None)  # the first case compiles
 def test_active_rows_are_brought_into_the_order_of_their_units(units, active, sorted_at_first):
     units[:sorted_at_first] = sorted(units[:sorted_at_first])
     places = np.array(sorted(active), np.uint32)
     ordered = in_order_of_units(places, np.array(units, np.uint32))
     assert ordered.tolist() == sorted(places.tolist(), key=lambda place: units[place])
+
+
+def test_units_and_samples_beyond_a_tile_are_screened():
+    problem, _, ours = digits(TILE + 100, samples=GROUP + 8, self_check=True)
+    for _ in range(4):
+        report = ours.step(problem.X, problem.y, learning_rate=0.3)
+    assert all(certificate.certified > 0 for certificate in report.certificates)
