@@ -86,16 +86,6 @@ def run_properties(impl: str, device: str, dtype: str, seconds: float) -> dict[s
     }
 
 
-@contextmanager
-def _interrupts_are_heard() -> Iterator[None]:
-    """A process begun here heeds SIGINT, also where this one, begun in the background by a shell, ignores it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
 def wait(process: subprocess.Popen[bytes], seconds: float, log: int) -> None:
     """Until it ends; after its time it is interrupted, and then writes what it has.
 
@@ -115,3 +105,13 @@ def wait(process: subprocess.Popen[bytes], seconds: float, log: int) -> None:
             process.send_signal(signal.SIGINT)
         with suppress(subprocess.TimeoutExpired):
             process.wait(1.0)
+
+
+@contextmanager
+def _interrupts_are_heard() -> Iterator[None]:
+    """A process begun here heeds SIGINT, also where this one, begun in the background by a shell, ignores it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
