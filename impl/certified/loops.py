@@ -473,14 +473,14 @@ def settle(
 ):
     rows, row_count, live_count, excess = views.rows, views.row_count, views.live_count, views.excess
     for i in numba.prange(counts.shape[0]):
-        slot, first, last = bounds.slots[i], active_offsets[i], active_offsets[i + 1]
+        slot, first = bounds.slots[i], active_offsets[i]
         live, units = live_count[slot], rows[slot]
         chosen, count = np.empty(live + 1, np.uint32), 0
         for place in range(live):
             chosen[count] = place
             count += z[i, place] > threshold
         ordered = in_order_of_units(chosen[:count], units)
-        for e in range(last - first):
+        for e in range(count):
             place = ordered[e]
             active_samples[first + e] = i
             active_units[first + e] = units[place]

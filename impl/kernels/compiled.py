@@ -211,8 +211,7 @@ class CompiledUpdate:
         table: Float[torch.Tensor, "m fan_out"],
     ):
         order = rows.by_unit
-        several = row_values.shape[1] > 1
-        longest = int(columns.counts.max()) if several and columns.entries else 0
+        longest = int(columns.counts.max()) if row_values.shape[1] > 1 and columns.entries else 0
         self._sums = table.new_empty(MOST_THREADS, longest).numpy()
         self._arguments = (
             order.offsets.numpy(),
