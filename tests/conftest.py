@@ -1,7 +1,7 @@
 """For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device.
 
-Where there is no device, Triton's kernels are interpreted. On a machine with a device there may be no jaxtyping: the
-CUDA tests then run without the check.
+Where there is no device, Triton's kernels are interpreted. On a machine with a device there may be no jaxtyping, or no
+beartype beside it: the CUDA tests then run without the check.
 """
 
 import importlib.util
@@ -16,7 +16,7 @@ THREADS = 2
 
 already = [name for name in sys.modules if name.split(".")[0] in PACKAGES]
 assert not already, f"imported before their annotations could be checked: {already}"
-if importlib.util.find_spec("jaxtyping") is not None:
+if all(importlib.util.find_spec(name) is not None for name in ("jaxtyping", "beartype")):
     import jaxtyping
 
     from tests.array_annotations import PlainFinder
