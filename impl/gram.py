@@ -20,6 +20,9 @@ from reference.contract.shapes import Float
 # Bytes of the dense table of factors that is alive at a time; larger batches go through it in blocks.
 TABLE_BYTES = 4 << 20
 
+# On a CUDA device, where a launch takes longer than a table, and memory is no cache.
+DEVICE_TABLE_BYTES = 512 << 20
+
 
 def gram_matrix(factors: JacobianFactors, kernels: Kernels, work: WorkMeter) -> Float[torch.Tensor, "nc nc"]:
     """G[(i,o),(j,p)] = Σ_ℓ ⟨g_{i,o,ℓ}, g_{j,p,ℓ}⟩ · ⟨h_{i,ℓ−1}, h_{j,ℓ−1}⟩, in float64.
@@ -63,7 +66,8 @@ def _column_blocks(
     """G by groups of columns, those of as many samples as fit the table of their factors."""
     samples, outputs = factors.samples, factors.outputs
     widest = outputs * max(support.width for support in factors.supports)
-    block = max(1, min(samples, TABLE_BYTES // 8 // widest))
+    room = DEVICE_TABLE_BYTES if factors.left[0].is_cuda else TABLE_BYTES
+    block = max(1, min(samples, room // 8 // widest))
     for begin in range(0, samples, block):
         end = min(begin + block, samples)
         total = factors.left[0].new_zeros(factors.rows, (end - begin) * outputs, dtype=torch.float64)

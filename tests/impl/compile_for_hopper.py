@@ -2,8 +2,8 @@
 
 The kernels' class runs on small tensors in the host's memory, with a launch that compiles instead. Every kernel is
 compiled for the dtypes and sizes that the class launches it with, with integers that are multiples of 16, that are 1,
-and that are neither, as Triton tells these apart. For each, a line of JSON: its name, its types, and the instructions
-in it that must not be there.
+and that are neither, as Triton tells these apart unless it is told not to. For each, a line of JSON: its name, its
+types, and the instructions in it that must not be there.
 """
 
 from __future__ import annotations
@@ -54,12 +54,13 @@ def _compile(
 ) -> None:
     constants: dict[str, int | bool] = {name: size for name, size in sizes.items() if name not in LAUNCH_OPTIONS}
     signature, multiples = {}, {}
-    for index, (name, argument) in enumerate(zip(kernel.arg_names, arguments, strict=False)):
-        if not isinstance(argument, torch.Tensor) and integers == "ones":
+    for index, (parameter, argument) in enumerate(zip(kernel.params, arguments, strict=False)):
+        name, special = parameter.name, not parameter.do_not_specialize
+        if not isinstance(argument, torch.Tensor) and integers == "ones" and special:
             constants[name] = 1
             continue
         signature[name] = mangle_type(argument) if isinstance(argument, torch.Tensor) else "i32"
-        if isinstance(argument, torch.Tensor) or integers == "multiples of 16":
+        if isinstance(argument, torch.Tensor) or (integers == "multiples of 16" and special):
             multiples[(index,)] = MULTIPLE
     signature |= dict.fromkeys(constants, "constexpr")
     signature = {name: signature[name] for name in kernel.arg_names}
@@ -94,6 +95,7 @@ def launch_everything(values: torch.dtype, tables: torch.dtype, outputs: int) ->
         return
     kernels.select(torch.zeros(4, 512, dtype=values), 0.5)
     kernels.pick(kernels.tabulate(above, left), above)
+    kernels.inner_products(above, left, slice(0, 4))
     kernels.subtract_transposed(torch.zeros(512, 4, dtype=values), torch.zeros(4, 512, dtype=values))
     factors = Factors(4, 256, hidden)
     factors.reserve(100, 33)

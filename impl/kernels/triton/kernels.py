@@ -10,7 +10,7 @@ import torch
 
 from impl.kernels.factors import Factors
 from impl.kernels.sparse_sums import add_vectors
-from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
+from impl.kernels.tabulated import collect_by_table, project_by_table
 from impl.kernels.triton.device import gathering, panels, selection, tables
 from impl.kernels.triton.launch import blocks, launch, power_of_two
 from impl.kernels.triton.update import TritonUpdate
@@ -228,8 +228,18 @@ class TritonKernels:
     def inner_products(
         self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
     ) -> Float[torch.Tensor, "nc block_c"]:
-        """See Kernels."""
-        return inner_products_by_table(self, support, values, block)
+        """See Kernels. All vectors against a table of those of the block."""
+        outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
+        others, entries = support.between(block.start, block.stop)
+        table = self.tabulate(others, values[:, entries].contiguous())
+        out = values.new_empty(samples * outputs, outputs * length, dtype=torch.float64)
+        columns = power_of_two(outputs * length, NARROW)
+        grid = samples, outputs, blocks(outputs * length, columns)
+        sizes = outputs, length, values.stride(0), table.stride(0)
+        entries_at_once = TILE // columns // 2
+        arguments = support.offsets, support.units, values, table, out, *sizes
+        launch(gathering.inner_products, grid, *arguments, ENTRIES=entries_at_once, COLUMNS=columns)
+        return out
 
     def plan_update(
         self,

@@ -20,7 +20,8 @@ def launch(kernel: Any, grid: tuple[int, ...], *arguments: torch.Tensor | int, *
     """
     device = next(argument.device for argument in arguments if isinstance(argument, torch.Tensor))
     # Triton launches on the current device, whatever the tensors' own is.
-    with torch.cuda.device(device) if device.type == "cuda" else contextlib.nullcontext():
+    here = device.type != "cuda" or device.index == torch.cuda.current_device()
+    with contextlib.nullcontext() if here else torch.cuda.device(device):
         kernel[grid](*arguments, **sizes)
 
 

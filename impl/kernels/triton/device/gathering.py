@@ -48,7 +48,46 @@ def gather_narrow(offsets, units, values, table, out, width, stride, ENTRIES: tl
     tl.store(out + sample.to(tl.int64) * width + columns, tl.sum(totals, 0), mask=inside)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["outputs", "length", "values_stride"])
+def inner_products(
+    offsets,
+    units,
+    values,
+    table,
+    out,
+    outputs,
+    length,
+    values_stride,
+    table_stride,
+    ENTRIES: tl.constexpr,
+    COLUMNS: tl.constexpr,
+):
+    """One program for an output of a sample and COLUMNS columns of a table: (output, one of `length` samples) each.
+
+    They come out with the samples first. Sums are taken as in gather_narrow, in the dtype of `out`.
+    """
+    sample, output = tl.program_id(0), tl.program_id(1)
+    width = outputs * length
+    columns = tl.program_id(2) * COLUMNS + tl.arange(0, COLUMNS)
+    inside = columns < width
+    begin, end = tl.load(offsets + sample), tl.load(offsets + sample + 1)
+    mine = values + output.to(tl.int64) * values_stride
+    totals = tl.zeros((ENTRIES, COLUMNS), out.dtype.element_ty)
+    for first in range(begin, end, ENTRIES):
+        entry = first + tl.arange(0, ENTRIES)
+        live = entry < end
+        unit = tl.load(units + entry, mask=live, other=0).to(tl.int64)
+        value = tl.load(mine + entry, mask=live, other=0.0).to(out.dtype.element_ty)
+        rows = tl.load(
+            table + unit[:, None] * table_stride + columns[None, :], mask=live[:, None] & inside[None, :], other=0.0
+        )
+        totals += value[:, None] * rows.to(out.dtype.element_ty)
+    place = (columns % length) * outputs + columns // length
+    row = out + (sample * outputs + output).to(tl.int64) * width
+    tl.store(row + place, tl.sum(totals, 0), mask=inside)
+
+
+@triton.jit(do_not_specialize=["outputs", "values_stride", "out_stride"])
 def gather_restricted(
     entry_by_unit,
     sample_of_entry,

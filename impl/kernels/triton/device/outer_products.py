@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["vectors", "columns"])
 def subtract_outer(
     unit_offsets,
     entry_by_unit,

@@ -6,7 +6,7 @@ import triton.language as tl
 from impl.kernels.triton.device.search import how_many_less
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room"])
 def count_missing(counts, known, room, offsets, units, missing, BLOCK: tl.constexpr):
     """One program for a sample: how many units of a support are not in its union."""
     sample = tl.program_id(0)
@@ -24,7 +24,7 @@ def count_missing(counts, known, room, offsets, units, missing, BLOCK: tl.conste
     tl.store(missing + sample, tl.sum(absent, 0).to(tl.int64))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room"])
 def place_support(counts, known, room, offsets, units, places, shifts, new_counts, BLOCK: tl.constexpr):
     """One program for a sample: where in the new union each unit of a support will be.
 
@@ -52,7 +52,7 @@ def place_support(counts, known, room, offsets, units, places, shifts, new_count
     tl.store(new_counts + sample, (length + before).to(tl.int64))
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room", "vector_room", "vectors"])
 def move_known(
     counts,
     known,
@@ -90,7 +90,7 @@ def move_known(
         tl.store(new_numbers + (base + to)[:, None] * vector_room + vector[None, :], block, mask=both)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["entries", "room", "vector_room", "vectors"])
 def place_new(
     sample_of_entry, units, values, places, known, numbers, entries, room, vector_room, vectors, BLOCK: tl.constexpr
 ):
@@ -103,7 +103,7 @@ def place_new(
     tl.store(numbers + place * vector_room + vectors, tl.load(values + entry, mask=live, other=0.0), mask=live)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room", "vector_room", "vectors"])
 def contract(
     counts,
     known,
@@ -142,7 +142,7 @@ def contract(
     tl.store(out + place_out, tl.sum(totals, 0), mask=(vector < vectors)[:, None] & (column < width)[None, :])
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room"])
 def bound_parts(counts, known, room, bounds, parts, rows, BLOCK: tl.constexpr):
     """One program for a sample and BLOCK parts of `rows` units each: at which place of the union each part begins."""
     sample = tl.program_id(0)
@@ -153,7 +153,7 @@ def bound_parts(counts, known, room, bounds, parts, rows, BLOCK: tl.constexpr):
     tl.store(bounds + sample.to(tl.int64) * (parts + 1) + part, place, mask=live)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["room", "vector_room", "vectors"])
 def spread(
     known,
     numbers,

@@ -4,7 +4,7 @@ import triton
 import triton.language as tl
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["entries", "values_stride"])
 def tabulate(sample_of_entry, units, values, table, entries, samples, values_stride, table_stride, BLOCK: tl.constexpr):
     """One program for BLOCK entries of an output: table[unit, output · samples + sample] = value."""
     output = tl.program_id(1)
@@ -16,7 +16,7 @@ def tabulate(sample_of_entry, units, values, table, entries, samples, values_str
     tl.store(table + unit * table_stride + (output * samples + sample), value, mask=live)
 
 
-@triton.jit
+@triton.jit(do_not_specialize=["entries"])
 def pick(sample_of_entry, units, table, out, entries, samples, table_stride, BLOCK: tl.constexpr):
     """One program for BLOCK entries of an output: out[output, entry] = table[unit, output · samples + sample]."""
     output = tl.program_id(1)
