@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import time
 from collections.abc import Iterable
@@ -34,6 +35,9 @@ from impl.work import tensor_bytes
 from reference.contract import DTYPES, LOSSES, ArgumentError, Capabilities, LayerWork, Network, PhaseWork
 from reference.contract.arguments import affordable, array, dtype_name, one_of, trained
 
+#: Whether steps are replayed from CUDA graphs.
+GRAPHS = ("auto", "never")
+
 
 def factory(
     network: Network,
@@ -49,6 +53,7 @@ def factory(
     certificate_memory: int | None = None,
     self_check: bool = False,
     storage: str | None = None,
+    graphs: str = "auto",
 ) -> SparseNetwork:
     """Builds the sparse implementation.
 
@@ -73,6 +78,8 @@ def factory(
             the given one with its weights, as in float32, rounded to bfloat16, to nearest and at ties to even; all that
             is computed of it, and trained, is in float32 as ever. With lazy weights that are never folded, and
             forward="gather" (see impl.weights.storage).
+        graphs: "auto" replays a step of Gauss–Newton on a CUDA device from graphs where it can (impl/captured), with
+            the same result and in more memory; "never" launches every kernel anew.
 
     Raises:
         ArgumentError: for unknown names, a device that is not there, a network that does not fit its memory
@@ -88,6 +95,7 @@ def factory(
     if forward is None:
         forward = default_forward(network.widths[1:], machine.kernels, storage)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
+    one_of("graphs", graphs, GRAPHS)
     certifies = choice.certifies(network.widths[1:])
     stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))
     needed = sum(math.prod(weight.shape) for weight in network.weights) * stored.itemsize
@@ -114,6 +122,10 @@ def factory(
         },
         time.perf_counter() - begin,
     )
+    if graphs == "auto" and machine.device.type == "cuda" and machine.kernels.name == "triton":
+        from impl.captured import CudaGraphs  # needs Triton
+
+        built.capture(functools.partial(CudaGraphs, machine.device))
     return built
 
 

@@ -11,7 +11,7 @@ import torch
 from impl.activation import layer_activation
 from impl.backward import left_factors
 from impl.forward import GatherForward, Trace
-from impl.gauss_newton import GaussNewtonSystem, StepCoefficients, gauss_newton_coefficients
+from impl.gauss_newton import GRAM_BYTES, GaussNewtonSystem, StepCoefficients, gauss_newton_coefficients
 from impl.gram import gram_matrix
 from impl.history import History
 from impl.jacobian import JacobianFactors
@@ -22,14 +22,15 @@ from impl.precision import full_precision
 from impl.readout import Readout
 from impl.shell import Shell
 from impl.sketch import SKETCHES, layer_sketches, sketched_jacobian
-from impl.solvers import Solver
-from impl.weights import LazyWeights, Weights, WeightsUpdate
+from impl.solvers import CholeskySolver, Solver
+from impl.weights import EagerWeights, LazyWeights, Weights, WeightsUpdate
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract import METHODS, ArgumentError, Network, PhaseWork, StepReport, Summands, arguments, targets
 from reference.contract.arguments import array, number, one_of, whole_number
 from reference.contract.shapes import Bool, Float, Int, Real
 
 if TYPE_CHECKING:
+    from impl.captured import CapturedIteration, Recorder
     from impl.files import Origin
 
 
@@ -72,6 +73,29 @@ class SparseNetwork:
         gather = GatherForward(self.weights, self._biases, self._activations, self._readout, kernels)
         self._forward_pass = forward.forward_pass(gather, self.weights)
         self._history = History([weight for weight in self.weights if isinstance(weight, LazyWeights)])
+        self._captured: CapturedIteration | None = None
+
+    def capture(self, recorder: Callable[[], Recorder]) -> None:
+        """Has steps of Gauss–Newton with the squared loss recorded, and replayed where they go as they usually go.
+
+        They are the same to the last bit. For eager weights, Triton's kernels, Cholesky and the gather pass; networks
+        with other choices stay as they are.
+
+        Args:
+            recorder: Makes a recorder (impl.captured).
+        """
+        from impl.captured import CapturedIteration  # needs Triton
+        from impl.captured.stages import Layers
+
+        eager = [weight for weight in self.weights if isinstance(weight, EagerWeights)]
+        gather = self._forward_pass
+        if len(eager) < len(self.weights) or not isinstance(gather, GatherForward) or gather.notes:
+            return
+        if not isinstance(self._solver, CholeskySolver) or self._kernels.name != "triton":
+            return
+        tables, biases = [weight.table for weight in eager], gather.biases
+        layers = Layers(tables, biases, self._activations, self._readout, self._trained)
+        self._captured = CapturedIteration(layers, eager, recorder)
 
     def forward(self, X: Real[np.ndarray, "n d"]) -> Float[np.ndarray, "n c"]:
         """See the contract."""
@@ -173,6 +197,12 @@ class SparseNetwork:
         damping = number("damping", damping, 0.0)
         samples = self._samples(X)
         labels = self._targets(y, samples.shape[0], loss)
+        usual = method == "gauss_newton" and loss == "squared" and 8 * labels.numel() ** 2 <= GRAM_BYTES
+        if self._captured is not None and usual:
+            report = self._captured.step(samples, labels, learning_rate=learning_rate, damping=damping)
+            if report is not None:
+                self._history.advance()
+                return report
         work = WorkMeter(self._device)
 
         with work.phase("forward"):
@@ -210,6 +240,8 @@ class SparseNetwork:
             ]
             _apply_all_or_none(updates)
         self._history.advance()
+        if self._captured is not None and usual:
+            self._captured.observe(samples.shape[0], [support.entries for support in trace.supports])
 
         solution = coefficients.solution
         return StepReport(

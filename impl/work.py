@@ -49,6 +49,15 @@ class WorkMeter:
             self._running.append((work, end()))
             self._open = None
 
+    @contextmanager
+    def counting(self, name: str) -> Iterator[None]:
+        """Attributes what is counted inside to the phase `name`, but no time."""
+        self._open = self._phases.setdefault(name, PhaseWork())
+        try:
+            yield
+        finally:
+            self._open = None
+
     def count(self, layer: int, multiply_adds: int, moved_bytes: int) -> None:
         """Adds work to the open phase.
 

@@ -57,6 +57,40 @@ class TritonKernels:
         self, dense: Float[torch.Tensor, "n m"], threshold: float
     ) -> tuple[Support, Float[torch.Tensor, " entries"]]:
         """See Kernels. Two passes, and between them the offsets come to the host: the one wait of a layer."""
+        limit, starts, offsets = self._count_above(dense, threshold)
+        host_offsets = offsets.cpu()
+        entries = int(host_offsets[-1])
+        listed = offsets.new_empty(entries), offsets.new_empty(entries), dense.new_empty(entries)
+        self._list_above(dense, limit, starts, listed)
+        return Support(offsets, *listed[:2], dense.shape[1], host_offsets), listed[2]
+
+    def list_above(
+        self, dense: Float[torch.Tensor, "n m"], threshold: float, room: int
+    ) -> tuple[
+        Int[torch.Tensor, " n_plus_1"],
+        tuple[Int[torch.Tensor, " room"], Int[torch.Tensor, " room"], Float[torch.Tensor, " room"]],
+    ]:
+        """The entries that `select` would find, in lists of a fixed size, without waiting for the device.
+
+        Args:
+            dense: Numbers.
+            threshold: Entries are above it, strictly.
+            room: Of the lists.
+
+        Returns:
+            Offsets, the last perhaps beyond the room; and of every entry sample, unit and number. Where there are no
+            entries the sample is n, the unit m, and the number 0.
+        """
+        samples, width = dense.shape
+        limit, starts, offsets = self._count_above(dense, threshold)
+        listed = offsets.new_full((room,), samples), offsets.new_full((room,), width), dense.new_zeros(room)
+        self._list_above(dense, limit, starts, listed)
+        return offsets, listed
+
+    def _count_above(
+        self, dense: Float[torch.Tensor, "n m"], threshold: float
+    ) -> tuple[Float[torch.Tensor, " 1"], Int[torch.Tensor, " tiles_plus_1"], Int[torch.Tensor, " n_plus_1"]]:
+        """The threshold there, where in the lists each tile begins, and where each sample."""
         samples, width = dense.shape
         tiles = blocks(width, BLOCK)
         limit = torch.full((1,), threshold, dtype=dense.dtype, device=dense.device)
@@ -64,17 +98,19 @@ class TritonKernels:
         counts = torch.empty_like(starts[1:])
         launch(selection.count_above, (samples * tiles,), dense, limit, counts, width, tiles, BLOCK=BLOCK)
         torch.cumsum(counts, dim=0, out=starts[1:])
-        offsets = starts[::tiles].contiguous()
-        host_offsets = offsets.cpu()
-        entries = int(host_offsets[-1])
-        sample_of_entry, units, values = (
-            offsets.new_empty(entries),
-            offsets.new_empty(entries),
-            dense.new_empty(entries),
-        )
-        listed = sample_of_entry, units, values
-        launch(selection.list_above, (samples * tiles,), dense, limit, starts, *listed, width, tiles, BLOCK=BLOCK)
-        return Support(offsets, sample_of_entry, units, width, host_offsets), values
+        return limit, starts, starts[::tiles].contiguous()
+
+    def _list_above(
+        self,
+        dense: Float[torch.Tensor, "n m"],
+        limit: Float[torch.Tensor, " 1"],
+        starts: Int[torch.Tensor, " tiles_plus_1"],
+        listed: tuple[torch.Tensor, torch.Tensor, torch.Tensor],
+    ) -> None:
+        samples, width = dense.shape
+        tiles = blocks(width, BLOCK)
+        sizes = width, tiles, listed[0].numel()
+        launch(selection.list_above, (samples * tiles,), dense, limit, starts, *listed, *sizes, BLOCK=BLOCK)
 
     def gather(
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "m fan_out"]
@@ -209,7 +245,7 @@ class TritonKernels:
         size = support.width, outputs * samples
         table = self.workspace.empty("table", *size, values.dtype, values.device).zero_()
         grid = blocks(support.entries, BLOCK), outputs
-        sizes = support.entries, samples, values.stride(0), table.stride(0)
+        sizes = support.entries, support.width, samples, values.stride(0), table.stride(0)
         launch(tables.tabulate, grid, support.sample_of_entry, support.units, values, table, *sizes, BLOCK=BLOCK)
         return table
 

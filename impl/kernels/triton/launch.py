@@ -45,7 +45,7 @@ def _why_no_launch(index: int) -> str | None:
     device = torch.device("cuda", index)
     nothing, number = torch.zeros(1, dtype=torch.int32, device=device), torch.ones(1, 1, device=device)
     try:
-        launch(tables.tabulate, (1, 1), nothing, nothing, number, torch.zeros_like(number), 1, 1, 1, 1, BLOCK=256)
+        launch(tables.tabulate, (1, 1), nothing, nothing, number, torch.zeros_like(number), 1, 1, 1, 1, 1, BLOCK=256)
     except Exception as error:  # whatever compilers and drivers raise
         return f"the first launch failed: {type(error).__name__}: {error}"
     return None

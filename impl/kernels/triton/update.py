@@ -34,6 +34,28 @@ class TritonUpdate:
     ):
         pairs = rows.pairs_with(columns)
         self._before: Before = Blocks(rows, columns, pairs, table) if pairs < table.numel() else Whole(table)
+        self._subtraction = Subtraction(rows, row_values, columns, column_values, table)
+
+    def apply(self) -> None:
+        """See OuterUpdate."""
+        self._subtraction.run()
+
+    def revert(self) -> None:
+        """See OuterUpdate."""
+        self._before.restore()
+
+
+class Subtraction:
+    """What an update writes, ready to be launched. Arguments are those of Kernels.plan_update."""
+
+    def __init__(
+        self,
+        rows: Support,
+        row_values: Float[torch.Tensor, "row_entries t"],
+        columns: Support,
+        column_values: Float[torch.Tensor, "column_entries t"],
+        table: Float[torch.Tensor, "m fan_out"],
+    ):
         slices = max(1, min(ENOUGH_PROGRAMS // rows.width, blocks(columns.width, LEAST_COLUMNS)))
         order = rows.by_unit
         self._arguments = (
@@ -51,17 +73,13 @@ class TritonUpdate:
             columns.entries,
         )
         self._grid = rows.width, slices
-        self._subtract((0, 1))
+        self._launch((0, 1))
 
-    def apply(self) -> None:
-        """See OuterUpdate."""
-        self._subtract(self._grid)
+    def run(self) -> None:
+        """Launches it; nothing is kept of what was there."""
+        self._launch(self._grid)
 
-    def revert(self) -> None:
-        """See OuterUpdate."""
-        self._before.restore()
-
-    def _subtract(self, grid: tuple[int, ...]) -> None:
+    def _launch(self, grid: tuple[int, ...]) -> None:
         launch(outer_products.subtract_outer, grid, *self._arguments, BLOCK=BLOCK, num_stages=1)
 
 

@@ -5,13 +5,19 @@ import triton.language as tl
 
 
 @triton.jit(do_not_specialize=["entries", "values_stride"])
-def tabulate(sample_of_entry, units, values, table, entries, samples, values_stride, table_stride, BLOCK: tl.constexpr):
-    """One program for BLOCK entries of an output: table[unit, output · samples + sample] = value."""
+def tabulate(
+    sample_of_entry, units, values, table, entries, width, samples, values_stride, table_stride, BLOCK: tl.constexpr
+):
+    """One program for BLOCK entries of an output: table[unit, output · samples + sample] = value.
+
+    Entries of a unit beyond the table's `width` are left out.
+    """
     output = tl.program_id(1)
     entry = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     live = entry < entries
     sample = tl.load(sample_of_entry + entry, mask=live, other=0)
     unit = tl.load(units + entry, mask=live, other=0).to(tl.int64)
+    live = live & (unit < width)
     value = tl.load(values + output.to(tl.int64) * values_stride + entry, mask=live, other=0.0)
     tl.store(table + unit * table_stride + (output * samples + sample), value, mask=live)
 
