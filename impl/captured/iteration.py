@@ -71,6 +71,7 @@ class CapturedIteration:
         stages.X.copy_(X)
         stages.y.copy_(y)
         stages.damping.fill_(damping)
+        stages.learning_rate.fill_(learning_rate)
         with work.phase("forward"):
             recorded.forward()
         with work.phase("backward"):
@@ -78,11 +79,10 @@ class CapturedIteration:
         with work.phase("gram"):
             recorded.gram()
         with work.phase("solve"):
-            values, sound = _solve(stages.matrix, stages.residual)
+            recorded.solve()
         with work.phase("update"):
-            stages.moves[:-1] = (learning_rate * values).to(self._dtype)
             recorded.prepare()
-            verdict = _Verdict.read(stages, values, sound)  # the wait
+            verdict = _Verdict(stages.verdict.tolist(), stages)  # the wait
             if not verdict.sound or not self._bounds_hold(verdict, len(X)):
                 self._make_room(verdict)
                 return None
@@ -151,6 +151,7 @@ class _Recorded:
         self.forward = recorder(stages.forward)
         self.backward = recorder(stages.backward)
         self.gram = recorder(stages.gram)
+        self.solve = recorder(stages.solve)
         self.prepare = recorder(stages.prepare)
         self.apply = recorder(stages.apply, rehearse=False)  # it writes weights
 
@@ -168,12 +169,11 @@ class _Verdict:
 
     def __init__(self, numbers: list[float], stages: Stages):
         supports, n = len(stages.rooms), stages.samples
-        sizes = stages.update_sizes.numel()
         counts, rest = numbers[: supports * n], numbers[supports * n :]
         self.counts = np.array(counts, dtype=np.int64).reshape(supports, n)
         self.wanted = [int(number) for number in rest[:supports]]
         self.loss, sound = rest[supports], rest[supports + 1]
-        flat = rest[supports + 2 : supports + 2 + sizes]
+        flat = rest[supports + 2 :]
         self.update_sizes = list(zip(flat[::2], flat[1::2], strict=True))
         self.sound = bool(
             sound
@@ -181,22 +181,3 @@ class _Verdict:
             and all(map(math.isfinite, flat))
             and all(wanted <= room for wanted, room in zip(self.wanted, stages.rooms, strict=True))
         )
-
-    @classmethod
-    def read(cls, stages: Stages, values: Float[torch.Tensor, "n c"], sound: torch.Tensor) -> _Verdict:
-        """Waits for the device, once."""
-        risk = 0.5 * stages.residual.square().sum()
-        right = sound & stages.finite() & torch.isfinite(values).all()
-        figures = torch.stack([risk, right.double()])
-        return cls(torch.cat([stages.counts().double(), figures, stages.update_sizes]).tolist(), stages)
-
-
-def _solve(
-    matrix: Float[torch.Tensor, "nc nc"], residual: Float[torch.Tensor, "n c"]
-) -> tuple[Float[torch.Tensor, "n c"], torch.Tensor]:
-    """q by Cholesky, and whether its factor may be trusted: see impl/solvers/cholesky.py."""
-    factor, failed = torch.linalg.cholesky_ex(matrix)
-    smallest = factor.diagonal().min() ** 2
-    threshold = len(matrix) * torch.finfo(matrix.dtype).eps * matrix.diagonal().max()
-    values = torch.cholesky_solve(residual.reshape(-1, 1), factor).view_as(residual)
-    return values, (failed == 0) & (smallest > threshold)

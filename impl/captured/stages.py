@@ -15,7 +15,7 @@ from impl.captured.padded import PaddedSupport, select_padded
 from impl.kernels.triton import TritonKernels
 from impl.kernels.triton.update import Subtraction
 from impl.readout import Readout
-from reference.contract.shapes import Bool, Float
+from reference.contract.shapes import Float
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,10 +51,8 @@ class Stages:
         X: Samples, to be filled in.
         y: Targets, likewise, (n, c) in float64.
         damping: λ, likewise.
-        moves: What is subtracted: q times the learning rate, (n + 1, c), likewise; the last row stays zero.
-        residual: f − y, in float64.
-        matrix: A, in float64.
-        update_sizes: For every trained layer the largest entry of right and of left factors, in float64.
+        learning_rate: Likewise.
+        verdict: What the host has to know before weights are written, in float64: see `prepare`.
     """
 
     def __init__(self, layers: Layers, samples: int, rooms: Sequence[int]):
@@ -63,17 +61,19 @@ class Stages:
         first, outputs = layers.tables[0], layers.readout.table.shape[1]
         self.X = first.new_zeros(samples, first.shape[0])
         self.y = first.new_zeros(samples, outputs, dtype=torch.float64)
-        self.damping = self.y.new_zeros(())
-        self.moves = first.new_zeros(samples + 1, outputs)
+        self.damping, self.learning_rate = self.y.new_zeros(()), self.y.new_zeros(())
+        supports, figures = len(self.rooms), 2 + 2 * len(layers.trained)
+        self.verdict = self.y.new_zeros(supports * (samples + 1) + figures)
+        self._moves = first.new_zeros(samples + 1, outputs)  # the last row stays zero
+        self._sound = torch.zeros((), dtype=torch.bool, device=first.device)
         self._supports: list[PaddedSupport] = []
         self._hidden: list[torch.Tensor] = []
         self._left: list[torch.Tensor] = []
         self._finite: list[torch.Tensor] = []
         self._updates: list[Subtraction] = []
-        self.residual = self.y.clone()
+        self._residual = self.y
         self._one = torch.eye(samples * outputs, dtype=torch.float64, device=first.device)
-        self.matrix = torch.zeros_like(self._one)
-        self.update_sizes = first.new_zeros(2 * len(layers.trained), dtype=torch.float64)
+        self._matrix = self._one
 
     def forward(self) -> None:
         """h_ℓ and supports, layer by layer, and the residual f − y."""
@@ -97,7 +97,7 @@ class Stages:
         if layers.readout.bias is not None:
             outputs = outputs + layers.readout.bias
         self._finite.append(torch.isfinite(outputs).all())
-        self.residual = outputs.double() - self.y
+        self._residual = outputs.double() - self.y
 
     def backward(self) -> None:
         """g_ℓ on the supports, from the last layer to the first."""
@@ -121,31 +121,40 @@ class Stages:
             rights = self._kernels.inner_products(below, self._hidden[layer - 1][None], everyone)
             lefts = lefts.view(n + 1, c, n + 1, c)[:n, :, :n]
             total += lefts * rights[:n, None, :n, None]
-        self.matrix = total.view(n * c, n * c).T + self.damping * self._one
+        self._matrix = total.view(n * c, n * c).T + self.damping * self._one
+
+    def solve(self) -> None:
+        """q by Cholesky, times the learning rate, and whether its factor is no noise: see impl/solvers/cholesky.py."""
+        factor, failed = torch.linalg.cholesky_ex(self._matrix)
+        smallest = factor.diagonal().min() ** 2
+        threshold = len(factor) * torch.finfo(factor.dtype).eps * self._matrix.diagonal().max()
+        values = torch.cholesky_solve(self._residual.reshape(-1, 1), factor).view_as(self._residual)
+        self._sound.copy_((failed == 0) & (smallest > threshold) & torch.isfinite(values).all())
+        self._moves[:-1].copy_(self.learning_rate * values)
 
     def prepare(self) -> None:
-        """Left factors of the update of each layer, and how large its factors are."""
+        """Left factors of the update of each layer, and the verdict.
+
+        That has the entries of each support by sample, (L + 1, n); those that each support would have had, had there
+        been room; the loss; whether A could be solved with, and it, preactivations and outputs are finite; and for
+        every trained layer the largest entry of the right and of the left factors.
+        """
         sizes, self._updates = [], []
         for layer in self._layers.trained:
             below, above = self._supports[layer - 1], self._supports[layer]
             right = self._hidden[layer - 1]
-            left = (self.moves.T.index_select(1, above.sample_of_entry) * self._left[layer - 1]).sum(dim=0)
+            left = (self._moves.T.index_select(1, above.sample_of_entry) * self._left[layer - 1]).sum(dim=0)
             sizes += [right.abs().max(), left.abs().max()]
             table = self._layers.tables[layer - 1]
             self._updates.append(Subtraction(below, right[:, None], above, left[:, None], table))
-        self.update_sizes = torch.stack(sizes).double()
+        finite = torch.stack([*self._finite, torch.isfinite(self._matrix).all(), self._sound]).all()
+        figures = [0.5 * self._residual.square().sum(), finite, *sizes]
+        offsets = torch.stack([support.offsets[:-1] for support in self._supports])
+        wanted = torch.stack([support.wanted for support in self._supports if support.wanted is not None])
+        counts = torch.cat([offsets.diff(dim=1).view(-1), wanted]).double()
+        self.verdict.copy_(torch.cat([counts, torch.stack([figure.double() for figure in figures])]))
 
     def apply(self) -> None:
         """Subtracts the updates."""
         for update in self._updates:
             update.run()
-
-    def counts(self) -> torch.Tensor:
-        """Entries of each support by sample, (L + 1, n), and then those wanted, (L + 1,)."""
-        offsets = torch.stack([support.offsets[:-1] for support in self._supports])
-        wanted = torch.stack([support.wanted for support in self._supports if support.wanted is not None])
-        return torch.cat([offsets.diff(dim=1).view(-1), wanted])
-
-    def finite(self) -> Bool[torch.Tensor, ""]:
-        """Whether preactivations, outputs and A are."""
-        return torch.stack([*self._finite, torch.isfinite(self.matrix).all()]).all()

@@ -173,7 +173,7 @@ def test_an_update_of_few_rows_is_shared_out_by_columns(triton):
     there, expected = triton.put(table.clone()), table.clone()
     PORTABLE.plan_update(rows, row_values, columns, column_values, expected).apply()
     update = triton.kernels.plan_update(*map(triton.put, (rows, row_values, columns, column_values)), there)
-    assert update._grid == (3, 6)
+    assert update._subtraction._grid == (3, 6)
     update.apply()
     assert torch.equal(there.cpu(), expected)
     update.revert()

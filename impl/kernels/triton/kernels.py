@@ -199,7 +199,7 @@ class TritonKernels:
         """See TabulatingKernels."""
         samples, vectors, width = factors.samples, factors.vectors, table.shape[1]
         out = table.new_empty(samples, vectors, width)
-        together, columns = power_of_two(vectors, 8), power_of_two(width, 32)
+        together, columns = (1 if vectors == 1 else 8), power_of_two(width, 32)  # few kernels: vectors become more
         grid = samples, blocks(vectors, together), blocks(width, columns)
         sizes = {"PLACES": TILE // 256, "VECTORS": together, "COLUMNS": columns}
         launch(panels.contract, grid, factors.counts, *_vectors(factors), table, out, width, **sizes)
