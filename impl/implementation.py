@@ -255,7 +255,7 @@ class SparseNetwork:
             active_counts=active_counts,
             solver=solution.solver if solution else "",
             solve=solution.report if solution else None,
-            notes=(*trace.notes, *notes, *coefficients.notes),
+            notes=(*trace.notes, *notes, *coefficients.notes, *(self._captured.notes if self._captured else ())),
             certificates=trace.certificates,
         )
 

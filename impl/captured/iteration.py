@@ -33,7 +33,10 @@ class CapturedIteration:
     Args:
         layers: The network, whose tables must not move.
         weights: Of all layers.
-        recorder: Records the stages.
+        recorder: Makes what records the stages.
+
+    Attributes:
+        notes: Why nothing can be recorded, where that was found.
     """
 
     def __init__(self, layers: Layers, weights: Sequence[EagerWeights], recorder: Callable[[], Recorder]):
@@ -41,7 +44,7 @@ class CapturedIteration:
         self._device, self._dtype = layers.tables[0].device, layers.tables[0].dtype
         self._seen: tuple[int, list[int]] | None = None
         self._recorded: _Recorded | None = None
-        self._refused = ""
+        self.notes: tuple[str, ...] = ()
 
     def observe(self, samples: int, entries: Sequence[int]) -> None:
         """What a step of the plain course has met.
@@ -89,6 +92,7 @@ class CapturedIteration:
             for layer, bound in zip(self._layers.trained, self._bounds(verdict, len(X)), strict=True):
                 self._weights[layer - 1].magnitude = bound  # before, as nothing may fail afterwards
             recorded.apply()
+        self._seen = None  # a batch of another size was not the last
         self._count(verdict, work)
         counts = verdict.counts[1:]
         return StepReport(
@@ -108,14 +112,14 @@ class CapturedIteration:
         """What was recorded for batches of this size; it is now, if one has come before."""
         if self._recorded is not None and self._recorded.samples == samples:
             return self._recorded
-        if self._refused or self._seen is None or self._seen[0] != samples:
+        if self.notes or self._seen is None or self._seen[0] != samples:
             return None
         self._recorded = None
         rooms = [int(SPARE * entries) + LEAST_SPARE for entries in self._seen[1]]
         try:
             self._recorded = _Recorded(Stages(self._layers, samples, rooms), samples, self._recorder())
-        except torch.OutOfMemoryError:  # the plain course needs less
-            self._refused = "out of memory"
+        except RuntimeError as error:  # memory may be short, and the plain course needs less
+            self.notes = (f"steps are not replayed, as recording failed: {str(error).splitlines()[0]}",)
         return self._recorded
 
     def _bounds(self, verdict: _Verdict, samples: int) -> list[float]:

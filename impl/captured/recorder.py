@@ -44,7 +44,7 @@ class CudaGraphs:
                         compute()
                 here.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
-            with torch.cuda.graph(graph, pool=self._pool):
+            with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others may allocate
                 compute()
             self._pool = graph.pool()
 

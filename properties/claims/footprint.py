@@ -111,10 +111,16 @@ def _is_view(function: Any) -> bool:
 
 
 def _watched(subject: Subject, case: Case, method: str) -> _Watch | None:
-    """The second of two steps, which compiles and imports nothing; None where it folds, which may pass over all."""
-    implementation = subject.build(case)
-    with _Watch():  # which imports some of torch, too
-        take(implementation, case, method, learning_rate=1e-3, damping=1.0)
+    """The second of two steps; None where it folds, which may pass over all.
+
+    It compiles and imports nothing: another, built alike, has taken both before. (Weights that keep their updates apart
+    multiply with them from the second step on, and Triton's compiler allocates more than a small matrix takes.)
+    """
+    for steps in (2, 1):
+        implementation = subject.build(case)
+        for _ in range(steps):
+            with _Watch():  # which imports some of torch, too
+                take(implementation, case, method, learning_rate=1e-3, damping=1.0)
     watch = _Watch()
     tracing = tracemalloc.is_tracing()
     if not tracing:

@@ -157,6 +157,28 @@ def test_other_methods_losses_and_sizes_take_the_plain_course(place):
         assert bits(plain) == bits(recorded)
 
 
+def test_a_single_batch_of_another_size_leaves_what_was_recorded(place):
+    plain, recorded = pair(place, network())
+    for samples in (5, 5, 3, 5, 3, 5):
+        for each in (plain, recorded):
+            each.step(*batch(samples), damping=0.1)
+        assert bits(plain) == bits(recorded)
+    assert recorded._captured._recorded.samples == 5
+
+
+def test_where_recording_fails_steps_go_on_and_say_so(place):
+    def failing():
+        raise RuntimeError("no graphs here\nnor anywhere")
+
+    plain, recorded = (impl.factory(network(), device=place, kernels="triton", graphs="never") for _ in range(2))
+    recorded.capture(failing)
+    for number in range(3):
+        notes = [each.step(*batch(), damping=0.1).notes for each in (plain, recorded)]
+        told = ("steps are not replayed, as recording failed: no graphs here",) if number else ()
+        assert notes == [(), told]
+        assert bits(plain) == bits(recorded)
+
+
 def test_a_sample_without_active_units_is_reported(place):
     plain, recorded = pair(place, network(b=1.2))
     X, y = batch()
