@@ -54,8 +54,8 @@ def bits(implementation):
     return [weight.tobytes() for weight in implementation.to_network().weights]
 
 
-def taken(implementation):
-    """How many steps were replayed so far: of those that are not, the plain course makes a trace."""
+def has_recorded(implementation):
+    """Whether its steps have been recorded, and so the last one was replayed unless it had to go the plain course."""
     return implementation._captured._recorded is not None
 
 
@@ -66,7 +66,7 @@ def test_steps_are_those_of_the_plain_course_to_the_last_bit(place, dtype, outpu
     X, y = batch(outputs=outputs)
     for number in range(4):
         reports = [each.step(X, y, learning_rate=0.5, damping=0.1 + number) for each in (plain, recorded)]
-        assert taken(recorded) == (number > 0)
+        assert has_recorded(recorded) == (number > 0)
         if place == "cuda" and outputs > 1:
             rtol = 32 * np.finfo(dtype).eps
             for one, other in zip(plain.to_network().weights, recorded.to_network().weights, strict=True):
@@ -89,7 +89,7 @@ def test_only_trained_layers_change(place):
         reports = [each.step(*batch(), damping=0.1) for each in (plain, recorded)]
         assert bits(plain) == bits(recorded)
         assert reports[0].work["update"].layers == reports[1].work["update"].layers
-    assert taken(recorded)
+    assert has_recorded(recorded)
 
 
 def test_other_samples_and_targets_of_as_many_are_read(place):
@@ -99,7 +99,7 @@ def test_other_samples_and_targets_of_as_many_are_read(place):
         losses = [each.step(X, y, damping=0.1).loss for each in (plain, recorded)]
         assert losses[0] == pytest.approx(losses[1], rel=1e-14)
         assert bits(plain) == bits(recorded)
-    assert taken(recorded)
+    assert has_recorded(recorded)
 
 
 def test_where_there_is_too_little_room_the_plain_course_is_taken_and_room_is_made(place, monkeypatch):
@@ -113,7 +113,7 @@ def test_where_there_is_too_little_room_the_plain_course_is_taken_and_room_is_ma
     for X, replays in ((few, False), (few, True), (many, False), (many, True)):
         for each in (plain, recorded):
             each.step(X, y, learning_rate=1e-3, damping=0.1)
-        assert taken(recorded) == replays
+        assert has_recorded(recorded) == replays
         assert bits(plain) == bits(recorded)
 
 
@@ -195,12 +195,12 @@ def test_a_copy_records_anew(place):
     for _ in range(3):
         recorded.step(X, y, damping=0.1)
     twin = copy.deepcopy(recorded)
-    assert not taken(twin)
+    assert not has_recorded(twin)
     before = bits(recorded)
     for _ in range(3):
         twin.step(X, y, damping=0.1)
     assert bits(recorded) == before != bits(twin)
-    assert taken(twin)
+    assert has_recorded(twin)
     for _ in range(3):
         recorded.step(X, y, damping=0.1)
     assert bits(recorded) == bits(twin)
@@ -222,7 +222,7 @@ def test_steps_are_recorded_on_cuda_unless_they_are_not_to_be():
         losses = [each.step(problem.X, problem.y, damping=0.1).loss for each in built]
         assert losses[0] == pytest.approx(losses[1], rel=1e-14)
     assert bits(built[0]) == bits(built[1])
-    assert taken(built[0]) and built[1]._captured is None
+    assert has_recorded(built[0]) and built[1]._captured is None
 
 
 @pytest.mark.cuda
