@@ -11,7 +11,7 @@ from beartype import beartype
 from jaxtyping import AbstractArray
 
 # numba compiles the plain functions of these modules; around them it could not.
-COMPILED = ("impl.kernels.loops", "impl.kernels.stored", "impl.certified.loops")
+COMPILED = ("impl.kernels.loops", "impl.kernels.stored", "impl.certified.loops", "impl.certified.row_loops")
 TRITON = "impl.kernels.triton.device."
 
 

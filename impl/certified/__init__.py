@@ -1,7 +1,7 @@
 """Forward passes that prove most units inactive without reading their weights (reference/README.md, section 9).
 
-One pass, top to bottom, is `CertifiedForward.__call__` in forward.py, and that of one layer is
-`CertifiedLayer.forward` in layer.py.
+One pass, top to bottom, is `CertifiedForward.__call__` in forward.py; that of one layer is `CertifiedLayer.forward` in
+layer.py with `RestingLayer._find` in resting_layer.py, and that of one sample `_advance` in row_loops.py.
 """
 
 from impl.certified.forward import CertifiedForward

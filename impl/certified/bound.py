@@ -27,6 +27,25 @@ so that what is not a number is never certified. The a_q minimize distance² + �
 
 Of the rows of a sample one more input is known, the row reference. For them there is a second bound of the same kind,
 with coefficients and a radius of its own, and the better of the two counts.
+
+A certificate *rests* for as long as it can be seen to hold without being computed anew. When a sample was last
+screened, let h⁰ have been its input, D⁰ what D was, and margin_r = limit − (exact_r + ρ_r·radius) or that of the second
+bound, the greater of the two. As long as S covers the input,
+
+    z_r(h) − z_r(h⁰) = (W⁰(h − h⁰))_r − (D⁰(h − h⁰))_r − ((D − D⁰) h)_r ≤ (ρ_r + A⁰_r)‖h − h⁰‖ + E_r‖h‖
+
+where E_r, the *drift* of D at r, is Σ_j |change of left_{j,r}| ‖right_j‖ added up over the updates since: right factors
+stay what they are. The evaluation that is spared now errs by γ(ρ_r + A_r)‖h‖, and A_r ≤ A⁰_r + E_r. So the unit remains
+certified where
+
+    (ρ_r + A⁰_r)·travel + E_r·reach ≤ margin_r    travel = (‖h − h⁰‖ + (γ + 16u)‖h‖)(1 + 16u)
+                                                  reach  = (1 + γ)‖h‖(1 + 16u)
+
+What computing the margin and this errs by is a few u of |margin_r| ≤ |τ| + |β_r| + (ρ_r + A⁰_r)‖h⁰‖ and of the left
+side: 16u(|β| + |τ|) in the limit and 16u(‖h‖ + ‖h − h⁰‖) ≥ 16u‖h⁰‖ in travel cover it. Norms and drifts are summed in
+float64, and drifts rounded up. Of many units the one inequality with κ = min_r margin_r/(ρ_r + A⁰_r + w), any w > 0,
+
+    travel ≤ κ  and  E·reach ≤ κw,  E ≥ E_r    imply    (ρ_r + A⁰_r)·travel + E_r·reach ≤ κ(ρ_r + A⁰_r + w) ≤ margin_r
 """
 
 from __future__ import annotations

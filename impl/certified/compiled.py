@@ -12,15 +12,18 @@ import torch
 from impl.certified import loops
 from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds, Combination
-from impl.certified.interface import Activation
+from impl.certified.compiled_rows import CompiledRowKernels
 from impl.kernels.compiled import CACHE_LINE, unsigned, use_threads
-from impl.support import Support, offsets_of
+from impl.support import Support
 from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
 
 
 class CompiledAnchorKernels:
     """See AnchorKernels. For tables on the CPU, in float32 or float64."""
+
+    def __init__(self) -> None:
+        self.rows = CompiledRowKernels()
 
     def product_and_squares(
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "fan_in fan_out"]
@@ -148,30 +151,6 @@ class CompiledAnchorKernels:
         batch = slots.numpy(), first.numpy()
         loops.fill(_views(arrays), *batch, *grouped, unsigned(columns.sample_of_entry), table.numpy(), lines)
 
-    def activate(
-        self,
-        arrays: AnchorArrays,
-        bounds: Bounds,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
-        threshold: float,
-    ) -> Activation:
-        """See AnchorKernels."""
-        products = values.new_empty(support.samples, arrays.rows.shape[1])
-        z, counts = torch.empty_like(products), bounds.slots.new_empty(support.samples, 4)
-        limit = z.numpy().dtype.type(threshold)
-        use_threads(support.entries * products.shape[1])
-        batch = support.offsets.numpy(), values.numpy(), unsigned(places)
-        computed = products.numpy(), limit, z.numpy(), counts.numpy()
-        loops.evaluate(_views(arrays), _bound_views(bounds), *batch, *computed)
-        offsets = offsets_of(counts[:, 0])
-        entries = int(offsets[-1])
-        samples, units, active = offsets.new_empty(entries), offsets.new_empty(entries), z.new_empty(entries)
-        lists = offsets.numpy(), samples.numpy(), units.numpy(), active.numpy()
-        loops.settle(_views(arrays), _bound_views(bounds), *batch, *computed, *lists)
-        return Activation(Support(offsets, samples, units, arrays.fan_out), active, *counts[:, 1:].sum(dim=0).tolist())
-
     def apply_transpose(
         self,
         arrays: AnchorArrays,
@@ -191,13 +170,13 @@ class CompiledAnchorKernels:
 
 
 def _views(arrays: AnchorArrays) -> loops.Views:
-    if arrays.kept is None:
+    if "anchors" not in arrays.kept:
         taken = {name: getattr(arrays, name).numpy() for name in loops.Views._fields if hasattr(arrays, name)}
         for name in ("rows", "columns"):
             taken[name] = taken[name].view(np.uint32)
         blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
-        arrays.kept = loops.Views(**taken, **blocks)
-    views: loops.Views = arrays.kept
+        arrays.kept["anchors"] = loops.Views(**taken, **blocks)
+    views: loops.Views = arrays.kept["anchors"]
     return views
 
 

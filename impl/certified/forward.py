@@ -12,6 +12,7 @@ from impl.certified.interface import AnchorKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.outlook import Outlook
 from impl.certified.samples import SampleSlots
+from impl.certified.select import certified_layer
 from impl.certified.self_check import check
 from impl.forward import GatherForward, Trace, TransposedProduct, check_finite, nonzero_inputs
 from impl.support import Support
@@ -54,7 +55,7 @@ class CertifiedForward:
         self._samples = SampleSlots()
         sizes = [(weight.table.shape[0] * weight.table.shape[1]) ** 0.5 for weight in weights]
         self.layers = [
-            CertifiedLayer(
+            certified_layer(
                 layer, weight, bias, activation, gather.kernels, anchor_kernels, int(memory * size / sum(sizes))
             )
             for layer, (weight, bias, activation, size) in enumerate(
@@ -86,9 +87,8 @@ class CertifiedForward:
                 notes.append(f"layer {layer.layer}: {why}")
             supports.append(support)
             hidden.append(layer.activation.value(active))
-            size = layer.arrays.bytes
             certificates.append(
-                LayerCertificate(counts.anchors, counts.candidates, counts.certified, counts.appended, size)
+                LayerCertificate(counts.anchors, counts.candidates, counts.certified, counts.appended, layer.bytes)
             )
         outputs = self._gather.readout.apply(supports[-1], hidden[-1], work)
         check_finite(outputs, "outputs")

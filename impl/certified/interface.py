@@ -118,6 +118,21 @@ class AnchorKernels(Protocol):
     ) -> None:
         """Copies (W⁰)ᵀ on columns × rows to the blocks, from row `first` on; `columns` are those of the arrays."""
 
+    def apply_transpose(
+        self,
+        arrays: AnchorArrays,
+        slots: Int[torch.Tensor, " n"],
+        rows: Support,
+        places: Int[torch.Tensor, " row_entries"],
+        columns: Support,
+        values: Float[torch.Tensor, "c column_entries"],
+    ) -> Float[torch.Tensor, "c row_entries"]:
+        """(W⁰)ᵀ g at the inputs `rows`, whose places are given, for g on the units `columns`, all of them rows."""
+
+
+class ScreeningKernels(AnchorKernels, Protocol):
+    """Those of passes that screen all units every time."""
+
     def activate(
         self,
         arrays: AnchorArrays,
@@ -133,14 +148,3 @@ class AnchorKernels(Protocol):
         number has overflowed, the input becomes the row reference; from then on those rows that are active come first,
         by unit, and the others after them, by how soon they may be active.
         """
-
-    def apply_transpose(
-        self,
-        arrays: AnchorArrays,
-        slots: Int[torch.Tensor, " n"],
-        rows: Support,
-        places: Int[torch.Tensor, " row_entries"],
-        columns: Support,
-        values: Float[torch.Tensor, "c column_entries"],
-    ) -> Float[torch.Tensor, "c row_entries"]:
-        """(W⁰)ᵀ g at the inputs `rows`, whose places are given, for g on the units `columns`, all of them rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -11,7 +12,7 @@ from impl.certified.anchors import Anchors, LayerCounts
 from impl.certified.arrays import AnchorArrays
 from impl.certified.blocks import OutOfRoom
 from impl.certified.bound import Bounds, gamma, limit_of
-from impl.certified.interface import AnchorKernels
+from impl.certified.interface import Activation, AnchorKernels
 from impl.certified.row_magnitudes import RowMagnitudes
 from impl.forward import check_finite
 from impl.kernels import Kernels
@@ -21,7 +22,7 @@ from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Bool, Float, Int
 
 
-class CertifiedLayer:
+class CertifiedLayer(ABC):
     """A layer of the network, with what is known of its samples.
 
     Args:
@@ -78,24 +79,44 @@ class CertifiedLayer:
             OutOfRoom: where there is none for the blocks.
         """
         self._follow_base()
-        counts, table = LayerCounts(), self.weights.table
+        counts = LayerCounts()
+        found, places = self._find(slots, support, values, counts, work)
+        check_finite(found.values, f"preactivations in layer {self.layer}")
+        counts.work += found.multiply_adds + found.moved
+        counts.candidates, counts.certified = found.rows, slots.numel() * self.arrays.fan_out - found.rows
+        numbers = found.multiply_adds + found.moved + 3 * found.rows + support.entries
+        work.count(self.layer, found.multiply_adds, values.element_size() * numbers)
+        return LayerPass(self, slots, places, found.support, found.values, counts)
+
+    @abstractmethod
+    def _find(
+        self,
+        slots: Int[torch.Tensor, " n"],
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        counts: LayerCounts,
+        work: WorkMeter,
+    ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
+        """The active units, and the places of the active inputs among the columns."""
+
+    def _screened(
+        self,
+        slots: Int[torch.Tensor, " n"],
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        counts: LayerCounts,
+        work: WorkMeter,
+    ) -> tuple[Bounds, Int[torch.Tensor, " entries"]]:
+        """Sees to anchors, columns and rows: afterwards all units that are not certified are rows."""
+        table = self.weights.table
         new = (~self.anchors.begun(slots)).nonzero()[:, 0]
         if new.numel():
             self._forecast(support.counts[new])
             self.anchors.begin(new, slots, support, values, table, counts, work)
         places = self.anchors.cover(slots, support, table, counts, work)
-        low_rank = self.weights.state.low_rank
         change = self.weights.low_rank_product(support, values, work)
-        bounds = self._rows(slots, support, values, places, change, low_rank, counts, work)
-
-        batch = support, values, places
-        found = self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold)
-        check_finite(found.values, f"preactivations in layer {self.layer}")
-        counts.work += found.multiply_adds + found.moved
-        counts.candidates, counts.certified = found.rows, change.numel() - found.rows
-        numbers = found.multiply_adds + found.moved + 3 * found.rows + support.entries
-        work.count(self.layer, found.multiply_adds, values.element_size() * numbers)
-        return LayerPass(self, slots, places, found.support, found.values, counts)
+        low_rank = self.weights.state.low_rank
+        return self._rows(slots, support, values, places, change, low_rank, counts, work), places
 
     def apply_transpose(
         self,
@@ -113,6 +134,11 @@ class CertifiedLayer:
         if self.weights.rank:
             out -= self.weights.low_rank_transpose(rows, columns, values, work)
         return out
+
+    @property
+    def bytes(self) -> int:
+        """What is kept of samples."""
+        return self.arrays.bytes
 
     def candidates(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, "n fan_out"]:
         """Which units the last pass of these samples computed."""

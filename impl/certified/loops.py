@@ -423,187 +423,69 @@ def fill(views, slots, first, column_offsets, unit_offsets, entry_by_unit, sampl
 
 
 @compile_parallel
-def evaluate(views, bounds, offsets, values, places, products, threshold, z, counts):
-    numbers, block_offset, stride, live_count = views.numbers, views.offset, views.stride, views.live_count
-    rows, slots, samples, change, bias = views.rows, bounds.slots, bounds.samples, bounds.change, bounds.bias
-    for i in numba.prange(slots.size):
-        slot, column = slots[i], samples[i]
-        begin, length, count = block_offset[slot], stride[slot], live_count[slot]
-        total = products[i, :count]
-        total[:] = 0
-        entry, end = offsets[i], offsets[i + 1]
-        while entry + 4 <= end:
-            a, b = begin + places[entry] * length, begin + places[entry + 1] * length
-            c, d = begin + places[entry + 2] * length, begin + places[entry + 3] * length
-            p, q, r, s = numbers[a : a + count], numbers[b : b + count], numbers[c : c + count], numbers[d : d + count]
-            vp, vq, vr, vs = values[entry], values[entry + 1], values[entry + 2], values[entry + 3]
-            for j in range(count):
-                total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
-            entry += 4
-        while entry < end:
-            a = begin + places[entry] * length
-            p, vp = numbers[a : a + count], values[entry]
-            for j in range(count):
-                total[j] += vp * p[j]
-            entry += 1
-        active = 0
-        for place in range(count):
-            unit = rows[slot, place]
-            corrected = total[place] - (change[unit, column] - bias[unit])
-            z[i, place] = corrected
-            active += corrected > threshold
-        counts[i, 0], counts[i, 1], counts[i, 2], counts[i, 3] = active, count, count * (end - offsets[i]), 0
-
-
-@compile_parallel
-def settle(
-    views,
-    bounds,
-    offsets,
-    values,
-    places,
-    products,
-    threshold,
-    z,
-    counts,
-    active_offsets,
-    active_samples,
-    active_units,
-    active,
-):
-    rows, row_count, live_count, excess = views.rows, views.row_count, views.live_count, views.excess
-    for i in numba.prange(counts.shape[0]):
-        slot, first = bounds.slots[i], active_offsets[i]
-        live, units = live_count[slot], rows[slot]
-        chosen, count = np.empty(live + 1, np.uint32), 0
-        for place in range(live):
-            chosen[count] = place
-            count += z[i, place] > threshold
-        ordered = in_order_of_units(chosen[:count], units)
-        for e in range(count):
-            place = ordered[e]
-            active_samples[first + e] = i
-            active_units[first + e] = units[place]
-            active[first + e] = z[i, place]
-        excess[slot] += live - count
-        if live == row_count[slot] and excess[slot] > RENEWAL * live and np.isfinite(z[i, :live]).all():
-            excess[slot] = 0
-            _renew(views, bounds, i, offsets, values, places, products, ordered, z)
-            counts[i, 3] = 2 * live * (offsets[i + 1] - offsets[i])
-
-
-@numba.njit(cache=True, nogil=True)
-def in_order_of_units(places, units):
-    """Brings places into the order of their units: those that are not in it already, few of them, are merged in."""
-    ordered, late, kept, delayed = np.empty_like(places), np.empty_like(places), 0, 0
-    for e in range(places.size):
-        place = places[e]
-        if kept == 0 or units[place] > units[ordered[kept - 1]]:
-            ordered[kept] = place
-            kept += 1
-        else:
-            late[delayed] = place
-            delayed += 1
-    if delayed:
-        late = late[:delayed]
-        late = late[np.argsort(units[late])]
-    for e in range(places.size - 1, -1, -1):  # from the last one on, in place
-        if delayed and (kept == 0 or units[late[delayed - 1]] > units[ordered[kept - 1]]):
-            delayed -= 1
-            ordered[e] = late[delayed]
-        elif delayed:
-            kept -= 1
-            ordered[e] = ordered[kept]
-    return ordered
-
-
-@numba.njit(cache=True, nogil=True)
-def _renew(views, bounds, i, offsets, values, places, products, active, z):
-    """Makes a row reference of the present input, and puts rows in a new order: `active` are places, by unit."""
-    slot = bounds.slots[i]
-    count = views.row_count[slot]
-    views.known_count[slot] = count
-    reference = views.references[slot, views.references.shape[1] - 1]
-    reference[:] = 0
-    for entry in range(offsets[i], offsets[i + 1]):
-        reference[places[entry]] = values[entry]
-    rows = views.rows[slot, :count]
-    reached, old = np.empty(count, z.dtype), np.empty(count, np.uint32)  # old: by place, which it was
-    for place in range(count):
-        rho = views.norms[slot, rows[place]]
-        reached[place] = (bounds.limit - z[i, place]) / rho if rho > 0 else bounds.limit - z[i, place]
-    reached[active] = -np.inf
-    old[:] = np.argsort(reached)
-    old[: active.size] = active
-    units = rows.copy()
-    for place in range(count):
-        unit = units[old[place]]
-        rows[place] = unit
-        views.row_products[slot, place] = products[i, old[place]]
-        views.row_place[slot, unit] = place
-    for column in range(views.column_count[slot]):
-        begin = views.offset[slot] + column * views.stride[slot]
-        line = views.numbers[begin : begin + count]
-        source = line.copy()
-        for place in range(count):
-            line[place] = source[old[place]]
-
-
-# Lines are copied run by run where runs are so long on average, else number by number.
-LEAST_RUN = 16
-
-
-@compile_parallel
 def apply_transpose(views, slots, offsets, places, column_offsets, column_units, values, out):
     numbers, block_offset, stride, row_place = views.numbers, views.offset, views.stride, views.row_place
     for i in numba.prange(slots.size):
-        slot = slots[i]
-        begin, length = block_offset[slot], stride[slot]
-        low, high = column_offsets[i], column_offsets[i + 1]
-        # Brought into the order of units first: sums do not depend on how rows have come to be ordered.
-        above, first, runs = np.empty(high - low, np.uint32), np.empty(high - low, np.uint32), 0
+        slot, low, high = slots[i], column_offsets[i], column_offsets[i + 1]
+        above, rows = np.empty(high - low, np.uint32), 0
         for entry in range(low, high):
             place = row_place[slot, column_units[entry]]
             above[entry - low] = place
-            if entry == low or place != above[entry - low - 1] + 1:
-                first[runs] = entry - low
-                runs += 1
-        scattered = runs * LEAST_RUN > above.size
-        p, q = np.empty(high - low, values.dtype), np.empty(high - low, values.dtype)
-        r, s = np.empty(high - low, values.dtype), np.empty(high - low, values.dtype)
-        for entry in range(offsets[i], offsets[i + 1], 4):
-            count = min(4, offsets[i + 1] - entry)
-            a = begin + places[entry] * length
-            b = begin + places[entry + min(1, count - 1)] * length  # past the last one, some that came before
-            c = begin + places[entry + min(2, count - 1)] * length
-            d = begin + places[entry + count - 1] * length
-            line_a, line_b = numbers[a : a + length], numbers[b : b + length]
-            line_c, line_d = numbers[c : c + length], numbers[d : d + length]
-            if scattered:
-                for e in range(above.size):
-                    row = above[e]
-                    p[e], q[e], r[e], s[e] = line_a[row], line_b[row], line_c[row], line_d[row]
-            else:
-                for run in range(runs):
-                    e = first[run]
-                    end = first[run + 1] if run + 1 < runs else above.size
-                    row = above[e]
-                    for j in range(end - e):
-                        p[e + j], q[e + j], r[e + j], s[e + j] = (
-                            line_a[row + j],
-                            line_b[row + j],
-                            line_c[row + j],
-                            line_d[row + j],
-                        )
+            rows = max(rows, place + 1)
+        first, last = offsets[i], offsets[i + 1]
+        block = numbers[block_offset[slot] :]
+        if values.itemsize < 8:
+            given = np.zeros((values.shape[0], rows))
             for output in range(values.shape[0]):
-                given = values[output, low:high]
-                sum_p, sum_q = values.dtype.type(0), values.dtype.type(0)
-                sum_r, sum_s = values.dtype.type(0), values.dtype.type(0)
-                for e in range(given.size):
-                    sum_p += p[e] * given[e]
-                    sum_q += q[e] * given[e]
-                    sum_r += r[e] * given[e]
-                    sum_s += s[e] * given[e]
-                sums = sum_p, sum_q, sum_r, sum_s
-                for j in range(count):
-                    out[output, entry + j] = sums[j]
+                for e in range(above.size):
+                    given[output, above[e]] = values[output, low + e]
+            _dots(block, stride[slot], places[first:last], given, out[:, first:last])
+        else:
+            _dots_by_unit(block, stride[slot], places[first:last], above, values[:, low:high], out[:, first:last])
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _dots(block, stride, places, given, out):
+    """Lines times vectors over the rows as they come, zero where rows are not active: nothing scattered is read.
+
+    Sums are in float64, so that the order of rows, which has a history, makes no difference to a float32.
+    """
+    rows = given.shape[1]
+    for e in range(0, places.size, 4):
+        count = min(4, places.size - e)
+        p = _line(block, stride, places[e], rows)
+        q = _line(block, stride, places[e + min(1, count - 1)], rows)  # past the last one, some that came before
+        r = _line(block, stride, places[e + min(2, count - 1)], rows)
+        s = _line(block, stride, places[e + count - 1], rows)
+        for output in range(given.shape[0]):
+            vector, sum_p, sum_q, sum_r, sum_s = given[output], 0.0, 0.0, 0.0, 0.0
+            for j in range(rows):
+                factor = vector[j]
+                sum_p += np.float64(p[j]) * factor
+                sum_q += np.float64(q[j]) * factor
+                sum_r += np.float64(r[j]) * factor
+                sum_s += np.float64(s[j]) * factor
+            sums = sum_p, sum_q, sum_r, sum_s
+            for j in range(count):
+                out[output, e + j] = sums[j]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _dots_by_unit(block, stride, places, above, values, out):
+    """The same in float64, where sums have to be in the order of units to be the same whatever that of rows."""
+    picked = np.empty(above.size, values.dtype)
+    for e in range(places.size):
+        line = block[places[e] * stride :]
+        for j in range(above.size):
+            picked[j] = line[above[j]]
+        for output in range(values.shape[0]):
+            vector, total = values[output], 0.0
+            for j in range(above.size):
+                total += picked[j] * vector[j]
+            out[output, e] = total
+
+
+@numba.njit(cache=True, nogil=True)
+def _line(block, stride, place, rows):
+    begin = place * stride
+    return block[begin : begin + rows]

@@ -1,9 +1,17 @@
-"""The kernels of certified passes that go with those of everything else."""
+"""The kernels of certified passes that go with those of everything else, and the layers that go with them."""
 
 from __future__ import annotations
 
-from impl.certified.interface import AnchorKernels
+from typing import cast
+
+import torch
+
+from impl.activation import LayerActivation
+from impl.certified.interface import AnchorKernels, ScreeningKernels
+from impl.certified.layer import CertifiedLayer
 from impl.kernels import Kernels
+from impl.weights import LazyWeights
+from reference.contract.shapes import Float
 
 
 def select_anchor_kernels(kernels: Kernels) -> AnchorKernels:
@@ -15,3 +23,28 @@ def select_anchor_kernels(kernels: Kernels) -> AnchorKernels:
     from impl.certified.portable import TorchAnchorKernels
 
     return TorchAnchorKernels()
+
+
+def certified_layer(
+    layer: int,
+    weights: LazyWeights,
+    bias: Float[torch.Tensor, " fan_out"] | None,
+    activation: LayerActivation,
+    kernels: Kernels,
+    anchor_kernels: AnchorKernels,
+    room: int,
+) -> CertifiedLayer:
+    """A layer whose certificates rest where kernels are compiled, and else one that is screened at every pass.
+
+    Args: see CertifiedLayer.
+    """
+    if kernels.name == "compiled":
+        from impl.certified.compiled import CompiledAnchorKernels
+        from impl.certified.resting_layer import RestingLayer
+
+        compiled = cast("CompiledAnchorKernels", anchor_kernels)
+        return RestingLayer(layer, weights, bias, activation, kernels, compiled, room)
+    from impl.certified.screened_layer import ScreenedLayer
+
+    screening = cast("ScreeningKernels", anchor_kernels)
+    return ScreenedLayer(layer, weights, bias, activation, kernels, screening, room)

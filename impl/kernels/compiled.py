@@ -145,7 +145,7 @@ class CompiledKernels:
         out = values.new_empty(outputs * samples, factors.samples, factors.vectors)
         use_threads(_meetings(factors, support) * outputs)
         vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        loops.project(*_by_unit(factors), factors.values.numpy(), *vectors, out.numpy())
+        loops.project(*by_unit(factors), factors.values.numpy(), *vectors, out.numpy())
         return out.permute(1, 2, 0)
 
     def spread(
@@ -173,7 +173,7 @@ class CompiledKernels:
         out = inner.new_empty(inner.shape[0] // rows.samples, rows.entries)
         use_threads(_meetings(factors, rows) * out.shape[0])
         places = rows.offsets.numpy(), unsigned(rows.units)
-        loops.collect(*_by_unit(factors), factors.values.numpy(), *places, inner.numpy(), out.numpy())
+        loops.collect(*by_unit(factors), factors.values.numpy(), *places, inner.numpy(), out.numpy())
         return out
 
     def inner_products(
@@ -234,7 +234,7 @@ class CompiledUpdate:
         """See OuterUpdate."""
 
 
-def _by_unit(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def by_unit(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """For each unit where its entries begin; and of each entry the sample and its place there."""
     if factors.kept is None:
         order = np.zeros(factors.width + 1, np.int32), *np.empty((2, factors.entries), np.uint32)

@@ -14,7 +14,7 @@ from impl.weights.base import Base
 from impl.weights.low_rank import LowRank, OuterProducts
 from impl.weights.magnitude import magnitude_after
 from impl.weights.maintenance import Maintenance
-from impl.weights.panels import Panels
+from impl.weights.panels import Panel, Panels
 from impl.weights.storage import refuse_to_write
 from impl.weights.table import apply_table, apply_table_transpose
 from impl.work import WorkMeter, tensor_bytes
@@ -112,6 +112,13 @@ class LazyWeights:
         if self.rank:
             out -= self.low_rank_transpose(rows, columns, values, work)
         return out
+
+    @property
+    def panel(self) -> tuple[Panel, ...] | None:
+        """D as one panel; empty where D is zero, and None where it is more than one."""
+        low_rank = self.state.low_rank
+        panels = self._panels.of(low_rank)
+        return tuple(panels) if len(panels) <= 1 and low_rank.dense is None else None
 
     def low_rank_product(
         self, support: Support, values: Float[torch.Tensor, " entries"], work: WorkMeter

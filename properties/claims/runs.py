@@ -16,6 +16,9 @@ from reference.contract import Network
 #: Batches of a run: number of samples beyond the case's own (0 stands for one sample), number of repetitions.
 BATCHES = ((0, 0), (1, 1), (None, 0), (3, 0), (0, 0))
 
+#: So many short steps are as long as one.
+SHORT_STEPS = 4
+
 CORNERS = {
     name: NAMED_CASES[name]
     for name in (
@@ -90,3 +93,19 @@ def evaluations_after_a_step_use_the_new_weights(subject: Subject, case: Case) -
             oracle = subject.replay(now, implementation, after)
             for operation in operations:
                 check_evaluation(now, implementation, oracle, operation)
+
+
+@register("step", "to_network", "active_sets", strategy=cases, examples=CORNERS, weight=0.3)
+def many_short_steps_add_up(subject: Subject, case: Case) -> None:
+    """Steps on one batch that each move little, and together far: what is reused for being nearly right shows here."""
+    implementation = subject.build(case)
+    methods = subject.capabilities.methods
+    for index in range(SHORT_STEPS * subject.run_length):
+        method = methods[index % len(methods)]
+        take(implementation, case, method, learning_rate=case.rate(method) / SHORT_STEPS)
+        after = implementation.to_network()
+        now = with_batch(case, case.X, case.y, after)
+        if not tame(now):
+            return
+        oracle = subject.replay(now, implementation, after)
+        check_evaluation(now, implementation, oracle, "forward")

@@ -14,10 +14,11 @@ from impl.activation import LayerActivation
 from impl.certified import CertificateError, select_anchor_kernels
 from impl.certified.anchors import Anchors
 from impl.certified.blocks import Blocks, OutOfRoom
-from impl.certified.layer import CertifiedLayer
-from impl.certified.loops import GROUP, TILE, in_order_of_units
+from impl.certified.loops import GROUP, TILE
 from impl.certified.outlook import FIRST_PAUSE, TRIAL, Outlook
+from impl.certified.row_loops import in_order_of_units
 from impl.certified.samples import SampleSlots
+from impl.certified.select import certified_layer as layer_for
 from impl.certified.self_check import check
 from impl.kernels import select_kernels
 from impl.passes import LEAST_WIDTH, default_forward
@@ -39,7 +40,7 @@ def certified_layer(table, threshold, kernels, bias=None, room=ROOM):
     chosen = select_kernels(kernels, CPU)
     weights = LazyWeights(1, Base(table, shared=False), chosen, Keep())
     activation = LayerActivation(threshold, threshold, 1.0)
-    layer = CertifiedLayer(1, weights, bias, activation, chosen, select_anchor_kernels(chosen), room)
+    layer = layer_for(1, weights, bias, activation, chosen, select_anchor_kernels(chosen), room)
     layer.anchors.grow_slots(8)
     return layer
 

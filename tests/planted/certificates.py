@@ -57,22 +57,54 @@ def candidates_only_at_the_anchor(anchors: Module) -> None:
     anchors.Anchors.append_rows = append_rows
 
 
-@plant("impl.certified.compiled", CERTIFIED, killed_by=RUNS)
-def row_products_in_the_old_order(compiled: Module) -> None:
+@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS)
+def row_products_in_the_old_order(compiled_rows: Module) -> None:
     """Rows are put in a new order, their products with the row reference are not."""
-    correct = compiled.CompiledAnchorKernels.activate
+    correct = compiled_rows.CompiledRowKernels.advance
 
-    def activate(self: Any, arrays: Any, bounds: Any, *more: Any) -> Any:
-        before = arrays.rows[bounds.slots].clone()
-        found = correct(self, arrays, bounds, *more)
-        for slot, rows in zip(bounds.slots.tolist(), before, strict=True):
+    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any) -> None:
+        before = arrays.rows[batch.slots].clone()
+        correct(self, arrays, rest, batch, *more)
+        for slot, rows in zip(batch.slots.tolist(), before, strict=True):
             if not torch.equal(rows, arrays.rows[slot]):
                 count = int(arrays.known_count[slot])
                 place = arrays.row_place[slot, rows[:count].long()].long()
                 arrays.row_products[slot, :count] = arrays.row_products[slot, place]
-        return found
 
-    compiled.CompiledAnchorKernels.activate = activate
+    compiled_rows.CompiledRowKernels.advance = advance
+
+
+@plant("impl.certified.rest", CERTIFIED, killed_by=RUNS)
+def drift_forgotten(rest: Module) -> None:
+    """Certificates rest as if the weights had stayed what they were."""
+    rest.Drift.follow = lambda self, low_rank: None
+
+
+@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS + "many_short_steps_add_up")
+def travel_since_the_last_pass(compiled_rows: Module) -> None:
+    """How far an input has come is measured from the last pass, not from where its sample was screened."""
+    correct = compiled_rows.CompiledRowKernels.advance
+
+    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any) -> None:
+        correct(self, arrays, rest, batch, *more)
+        rest.inputs[batch.slots] = 0.0
+        sample = batch.support.sample_of_entry.long()
+        rest.inputs[batch.slots[sample], batch.places.long()] = batch.values
+
+    compiled_rows.CompiledRowKernels.advance = advance
+
+
+@plant("impl.certified.resting_layer", CERTIFIED, killed_by=RUNS)
+def margins_of_twice_the_width(resting_layer: Module) -> None:
+    """What units lack to the threshold is taken for twice what it is."""
+    correct = resting_layer.RestingLayer._set_to_rest
+
+    def _set_to_rest(self: Any, *arguments: Any) -> None:
+        correct(self, *arguments)
+        for name in ("row_margin", "near_margin", "far_travel", "far_change"):
+            getattr(self._rest, name).mul_(2.0)
+
+    resting_layer.RestingLayer._set_to_rest = _set_to_rest
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import builtins
 import functools
-import importlib.util
+import importlib
 from collections.abc import Callable
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -17,7 +17,13 @@ from typing import Any
 
 #: What is copied, with everything below it, and what is not: plain data, and what numba or Triton has compiled.
 COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
-SHARED = ("impl.kernels.loops", "impl.kernels.triton.device", "impl.certified.loops", "reference.contract")
+SHARED = (
+    "impl.kernels.loops",
+    "impl.kernels.triton.device",
+    "impl.certified.loops",
+    "impl.certified.row_loops",
+    "reference.contract",
+)
 
 
 class PrivateCopy:
@@ -41,7 +47,7 @@ class PrivateCopy:
             self.load(parent)
             if name in self.modules:  # its package imports it
                 return self.modules[name]
-        spec = importlib.util.find_spec(name)
+        spec = importlib.import_module(name).__spec__  # imported, as dataclasses look their module up by its name
         assert spec is not None and spec.origin is not None, name
         module = self.modules[name] = ModuleType(name)
         module.__file__, module.__package__ = spec.origin, name if spec.submodule_search_locations else parent

@@ -1,0 +1,157 @@
+"""What lets certificates rest: how far a sample may travel, and D drift, before its units have to be screened again.
+
+The derivation is in bound.py. Beside the rows, *near* units are told apart, the ones with the least margin; all others
+share one bound.
+"""
+
+from __future__ import annotations
+
+from math import inf, nextafter
+from typing import Any, Protocol
+
+import torch
+
+from impl.certified.arrays import AnchorArrays
+from impl.support import Support
+from impl.weights import LowRank
+from impl.weights.low_rank import OuterProducts
+from impl.work import tensor_bytes
+from reference.contract.shapes import Bool, Float, Int
+
+# Units that are told apart, for every sample.
+NEAR = 512
+
+# Screening a sample takes as long as looking at its units one by one, so many times in proportion to them (measured on
+# CPUs): when looks have added up to that, it is screened.
+LOOKS = 1 / 8
+
+NUMBERS = ("inputs", "row_margin", "row_slope", "near_margin", "near_slope")
+EXACT = ("row_drift", "near_drift", "far_travel", "far_change", "since")
+OTHERS = ("near", "near_count", "looks", "valid")
+BY_ROW = ("row_margin", "row_slope", "row_drift")
+
+
+class RestArrays:
+    """For the sample in slot s, what was known when it was last screened, at the input h⁰.
+
+    Args:
+        fan_out: m_ℓ.
+        like: A tensor of their device and dtype.
+
+    Attributes:
+        valid: (slots,), whether the rest means anything.
+        inputs: (slots, column room), h⁰ on the columns.
+        row_margin: (slots, row room), by how much the bound of a row was below the limit; negative if it was not.
+        row_slope: (slots, row room), ρ_r + A_r.
+        row_drift: (slots, row room) float64, the drift of D at the row.
+        near: (slots, NEAR) int32, units that are no rows and have the least margin for their slope.
+        near_count: (slots,) int64, how many.
+        near_margin: (slots, NEAR), as for rows.
+        near_slope: (slots, NEAR).
+        near_drift: (slots, NEAR) float64.
+        far_travel: (slots,) float64, how far h may be from h⁰ for all other units.
+        far_change: (slots,) float64, and how much D h may have drifted besides.
+        since: (slots,) float64, the largest drift of D.
+        looks: (slots,) int64, how often the bound of a single unit was computed since.
+        kept: What kernels keep to themselves while no array is moved; None afterwards.
+    """
+
+    def __init__(self, fan_out: int, like: torch.Tensor):
+        room = min(NEAR, fan_out)
+        exact = torch.zeros(0, dtype=torch.float64, device=like.device)
+        self.valid: Bool[torch.Tensor, " slots"] = exact.bool()
+        self.inputs: Float[torch.Tensor, "slots column_room"] = like.new_zeros(0, 0)
+        self.row_margin: Float[torch.Tensor, "slots row_room"] = like.new_zeros(0, 0)
+        self.row_slope: Float[torch.Tensor, "slots row_room"] = like.new_zeros(0, 0)
+        self.row_drift: Float[torch.Tensor, "slots row_room"] = exact.view(0, 0)
+        self.near: Int[torch.Tensor, "slots near"] = torch.zeros(0, room, dtype=torch.int32, device=like.device)
+        self.near_count: Int[torch.Tensor, " slots"] = exact.long()
+        self.near_margin: Float[torch.Tensor, "slots near"] = like.new_zeros(0, room)
+        self.near_slope: Float[torch.Tensor, "slots near"] = like.new_zeros(0, room)
+        self.near_drift: Float[torch.Tensor, "slots near"] = exact.view(0, 1).expand(0, room).clone()
+        self.far_travel: Float[torch.Tensor, " slots"] = exact.clone()
+        self.far_change: Float[torch.Tensor, " slots"] = exact.clone()
+        self.since: Float[torch.Tensor, " slots"] = exact.clone()
+        self.looks: Int[torch.Tensor, " slots"] = exact.long()
+        self.kept: Any = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For copies: what kernels keep is memory of these arrays, not of the copy's."""
+        return {**self.__dict__, "kept": None}
+
+    @property
+    def bytes(self) -> int:
+        """What all of it takes."""
+        return sum(tensor_bytes(getattr(self, name)) for name in (*NUMBERS, *EXACT, *OTHERS))
+
+    def fit(self, arrays: AnchorArrays) -> None:
+        """Makes room for the slots, rows and columns that there are."""
+        slots = arrays.slots
+        for name in (*NUMBERS, *EXACT, *OTHERS):
+            old = getattr(self, name)
+            room = {"inputs": arrays.columns.shape[1]}.get(name, arrays.rows.shape[1] if name in BY_ROW else None)
+            shape = (slots, *old.shape[1:]) if room is None else (slots, room)
+            if tuple(old.shape) != shape:
+                new = old.new_zeros(shape)
+                new[tuple(slice(size) for size in old.shape)] = old
+                setattr(self, name, new)
+                self.kept = None
+
+
+class DriftKernel(Protocol):
+    """What Drift needs."""
+
+    def add_drift(
+        self,
+        right: Support,
+        right_values: Float[torch.Tensor, " right_entries"],
+        before: tuple[Support, Float[torch.Tensor, " _"]] | None,
+        after: tuple[Support, Float[torch.Tensor, " _"]],
+        sums: Float[torch.Tensor, " fan_out"],
+    ) -> float:
+        """sums[r] += Σ_j |left_{j,r} − its value before| ‖right_j‖, rounded up; returns the largest addend."""
+
+
+class Drift:
+    """How far D has come: by unit, the sum over all updates of Σ_j |left_{j,r}| ‖right_j‖.
+
+    Args:
+        fan_out: m_ℓ.
+        kernel: That adds.
+        device: Where it lives.
+
+    Attributes:
+        sums: By unit, in float64.
+        largest: The sum of the largest addends: no unit has drifted farther.
+        epoch: How often D became what it was not by an update: an undo, a recompression, a fold.
+    """
+
+    def __init__(self, fan_out: int, kernel: DriftKernel, device: torch.device):
+        self.sums: Float[torch.Tensor, " fan_out"] = torch.zeros(fan_out, dtype=torch.float64, device=device)
+        self.largest, self.epoch = 0.0, 0
+        self._kernel = kernel
+        self._followed: LowRank | None = None
+
+    def follow(self, low_rank: LowRank) -> None:
+        """Goes along to the present D."""
+        before, self._followed = self._followed, low_rank
+        if before is low_rank:
+            return
+        if before is None or before.dense is not low_rank.dense or len(before.terms) > len(low_rank.terms):
+            self.epoch += 1
+            return
+        pairs = list(zip(before.terms, low_rank.terms, strict=False))
+        if any(old is not new and not new.has_right_factors_of(old) for old, new in pairs):
+            self.epoch += 1
+            return
+        for old, new in pairs:
+            if old is not new:
+                self._add(old, new)
+        for new in low_rank.terms[len(before.terms) :]:
+            self._add(None, new)
+
+    def _add(self, old: OuterProducts | None, new: OuterProducts) -> None:
+        before = (old.left, old.left_values) if old is not None else None
+        after = new.left, new.left_values
+        largest = self._kernel.add_drift(new.right, new.right_values, before, after, self.sums)
+        self.largest = nextafter(self.largest + largest, inf)
