@@ -62,4 +62,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $@
 
 clean:
-	rm -rf .venv .asv .hypothesis .mypy_cache .ruff_cache build *.egg-info results
+	rm -rf .venv .asv .hypothesis .mypy_cache .ruff_cache build *.egg-info results impl/*/__pycache__

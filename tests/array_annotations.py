@@ -10,8 +10,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from beartype import beartype
 from jaxtyping import AbstractArray
 
-# numba compiles the plain functions of these modules; around them it could not.
-COMPILED = ("impl.kernels.loops", "impl.kernels.stored", "impl.certified.loops", "impl.certified.row_loops")
+from tests.compiled import COMPILED
+
 TRITON = "impl.kernels.triton.device."
 
 

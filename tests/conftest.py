@@ -1,4 +1,5 @@
-"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device.
+"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device. What numba
+has kept of loops that have changed since is removed.
 
 Where there is no device, Triton's kernels are interpreted. On a machine with a device there may be no jaxtyping, or no
 beartype beside it: the CUDA tests then run without the check.
@@ -10,6 +11,8 @@ import sys
 
 import pytest
 import torch
+
+from tests.compiled import forget_what_is_stale
 
 PACKAGES = ("reference", "impl", "properties", "benchmarks")
 THREADS = 2
@@ -23,6 +26,8 @@ if all(importlib.util.find_spec(name) is not None for name in ("jaxtyping", "bea
 
     jaxtyping.install_import_hook(PACKAGES, "tests.array_annotations.check")
     sys.meta_path.insert(0, PlainFinder)
+
+forget_what_is_stale()
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported

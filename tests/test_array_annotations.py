@@ -19,7 +19,8 @@ from impl.weights import EagerWeights
 from properties.tolerances.rounding import Bounded
 from reference.forward import Trace
 from reference.loss import gradient
-from tests.array_annotations import COMPILED, names_an_array
+from tests.array_annotations import names_an_array
+from tests.compiled import COMPILED
 
 ROOT = Path(__file__).resolve().parent.parent
 Wrong = jaxtyping.TypeCheckError
@@ -72,6 +73,7 @@ def test_functions_that_numba_compiles_are_left_alone():
     functions = {
         "impl.kernels.loops": "gather",
         "impl.certified.loops": "screen",
+        "impl.certified.rest_loops": "set_to_rest",
         "impl.certified.row_loops": "advance",
     }
     assert {*functions, "impl.kernels.stored"} == set(COMPILED)  # which has what the loops of the first call

@@ -51,7 +51,6 @@ class Anchors:
     def __init__(self, layer: int, arrays: AnchorArrays, kernels: Kernels, anchor_kernels: AnchorKernels):
         self._layer, self._arrays, self._kernels, self._anchor_kernels = layer, arrays, kernels, anchor_kernels
         self._device = arrays.norms.device
-        self._anchored = torch.zeros(0, dtype=torch.bool, device=self._device)
         self._spent = torch.zeros(0, dtype=torch.float64, device=self._device)
 
     def grow_slots(self, slots: int) -> None:
@@ -59,23 +58,20 @@ class Anchors:
         more = slots - self._arrays.slots
         if more > 0:
             self._arrays.grow_slots(slots)
-            self._anchored = torch.cat([self._anchored, self._anchored.new_zeros(more)])
             self._spent = torch.cat([self._spent, self._spent.new_zeros(more)])
 
     def begun(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, " n"]:
         """Which of these samples have anchors."""
-        return self._anchored[slots]
+        return self._arrays.reference_count[slots] > 0
 
     def forget(self, slots: Int[torch.Tensor, " some"]) -> None:
         """Drops the anchors of these samples."""
-        if bool(self._anchored[slots].any()):
-            self._anchored[slots] = False
+        if bool(self.begun(slots).any()):
             self._arrays.forget(slots)
 
     def forget_all(self) -> None:
         """Drops all of them: they belong to another base."""
-        self._anchored[:] = False
-        self._arrays.blocks.release(torch.arange(self._arrays.slots, device=self._device))
+        self._arrays.forget(torch.arange(self._arrays.slots, device=self._device))
 
     def begin(
         self,
@@ -105,7 +101,6 @@ class Anchors:
         arrays.reference_count[anchored] = 1
         arrays.column_place[anchored[sample], some.units.long()] = place.to(torch.int32)
         arrays.column_count[anchored] = some.counts.long()
-        self._anchored[anchored] = True
         self._spent[anchored] = 0.0
         counts.anchors += anchored.numel()
         gathered = some.entries * arrays.fan_out

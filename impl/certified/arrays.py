@@ -58,7 +58,7 @@ class AnchorArrays:
         known_count: (slots,) int64, how many of the rows, from the first on, have a row product.
         excess: (slots,) int64, rows that were computed and not active, over all passes since the row reference.
         blocks: The blocks.
-        kept: What kernels keep to themselves while no array is moved, by their names.
+        kept: What kernels keep to themselves while no array is moved; None afterwards.
     """
 
     def __init__(self, fan_in: int, fan_out: int, room: int, device: torch.device, dtype: torch.dtype):
@@ -81,11 +81,11 @@ class AnchorArrays:
         self.known_count: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.excess: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.blocks = Blocks(room, device, dtype)
-        self.kept: dict[str, Any] = {}
+        self.kept: Any = None
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: what kernels keep is memory of these arrays, not of the copy's."""
-        return {**self.__dict__, "kept": {}}
+        return {**self.__dict__, "kept": None}
 
     @property
     def slots(self) -> int:
@@ -138,12 +138,12 @@ class AnchorArrays:
         return (REFERENCES + 1) * self.fan_out * self._dtype.itemsize + 4 * (self.fan_in + self.fan_out)
 
     def _extend(self, name: str, more: torch.Tensor) -> None:
-        self.kept = {}
+        self.kept = None
         old = getattr(self, name)
         setattr(self, name, torch.cat([old, more]) if old.shape[0] else more)
 
     def _widen(self, name: str, room: int) -> None:
-        self.kept = {}
+        self.kept = None
         old = getattr(self, name)
         wide = old.new_zeros(*old.shape[:-1], room)
         wide[..., : old.shape[-1]] = old

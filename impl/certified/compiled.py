@@ -6,13 +6,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
-import numpy as np
 import torch
 
 from impl.certified import loops
 from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds, Combination
-from impl.certified.compiled_rows import CompiledRowKernels
+from impl.certified.compiled_rows import CompiledRowKernels, views_of
+from impl.certified.views import BoundViews
 from impl.kernels.compiled import CACHE_LINE, unsigned, use_threads
 from impl.support import Support
 from impl.weights.low_rank import OuterProducts
@@ -49,7 +49,7 @@ class CompiledAnchorKernels:
         places, missing = torch.empty_like(support.units), torch.empty_like(slots)
         use_threads(support.entries)
         batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
-        loops.locate(_views(arrays), *batch, places.numpy(), missing.numpy())
+        loops.locate(views_of(arrays), *batch, places.numpy(), missing.numpy())
         return places, missing
 
     def combine(
@@ -68,7 +68,7 @@ class CompiledAnchorKernels:
         combination = Combination(coefficients, radius, row_coefficients, row_radius, looseness)
         use_threads(count**2 * support.entries)
         batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
-        loops.combine(_views(arrays), *batch, terms, *(part.numpy() for part in combination))
+        loops.combine(views_of(arrays), *batch, terms, *(part.numpy() for part in combination))
         return combination
 
     def append_columns(
@@ -82,20 +82,20 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         use_threads(support.entries * table.shape[1])
         batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
-        loops.append_columns(_views(arrays), *batch, places.numpy(), table.numpy())
+        loops.append_columns(views_of(arrays), *batch, places.numpy(), table.numpy())
 
     def screen(self, arrays: AnchorArrays, bounds: Bounds) -> Int[torch.Tensor, " n"]:
         """See AnchorKernels."""
         threads = use_threads(bounds.slots.numel() * arrays.fan_out)
         counts = bounds.slots.new_empty(threads, 2, bounds.slots.numel())
-        loops.screen(_views(arrays), _bound_views(bounds), counts.numpy())
+        loops.screen(views_of(arrays), _bound_views(bounds), counts.numpy())
         return counts[:, 0].sum(dim=0)
 
     def exact(self, arrays: AnchorArrays, bounds: Bounds) -> Float[torch.Tensor, "n fan_out"]:
         """See AnchorKernels."""
         out = bounds.change.new_empty(bounds.slots.numel(), arrays.fan_out)
         use_threads(out.numel())
-        loops.exact(_views(arrays), _bound_views(bounds), out.numpy())
+        loops.exact(views_of(arrays), _bound_views(bounds), out.numpy())
         return out
 
     def radius_for(
@@ -108,7 +108,7 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         radius = torch.empty_like(bounds.radius)
         use_threads(exact.numel())
-        loops.radius_for(_views(arrays), _bound_views(bounds), exact.numpy(), target.numpy(), radius.numpy())
+        loops.radius_for(views_of(arrays), _bound_views(bounds), exact.numpy(), target.numpy(), radius.numpy())
         return radius
 
     def within(
@@ -121,7 +121,7 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         mask = torch.empty_like(exact, dtype=torch.bool)
         use_threads(exact.numel())
-        loops.within(_views(arrays), _bound_views(bounds), exact.numpy(), radius.numpy(), mask.numpy())
+        loops.within(views_of(arrays), _bound_views(bounds), exact.numpy(), radius.numpy(), mask.numpy())
         return mask
 
     def append_rows(
@@ -133,7 +133,7 @@ class CompiledAnchorKernels:
     ) -> None:
         """See AnchorKernels."""
         use_threads(exact.numel())
-        loops.append_rows(_views(arrays), _bound_views(bounds), exact.numpy(), mask.numpy())
+        loops.append_rows(views_of(arrays), _bound_views(bounds), exact.numpy(), mask.numpy())
 
     def fill(
         self,
@@ -149,7 +149,7 @@ class CompiledAnchorKernels:
         grouped = columns.offsets.numpy(), order.offsets.numpy(), unsigned(order.entry)
         lines = table.shape[1] * table.element_size() // CACHE_LINE
         batch = slots.numpy(), first.numpy()
-        loops.fill(_views(arrays), *batch, *grouped, unsigned(columns.sample_of_entry), table.numpy(), lines)
+        loops.fill(views_of(arrays), *batch, *grouped, unsigned(columns.sample_of_entry), table.numpy(), lines)
 
     def apply_transpose(
         self,
@@ -165,22 +165,11 @@ class CompiledAnchorKernels:
         use_threads(rows.pairs_with(columns) * values.shape[0])
         above = columns.offsets.numpy(), unsigned(columns.units), values.numpy()
         below = rows.offsets.numpy(), unsigned(places)
-        loops.apply_transpose(_views(arrays), slots.numpy(), *below, *above, out.numpy())
+        loops.apply_transpose(views_of(arrays), slots.numpy(), *below, *above, out.numpy())
         return out
 
 
-def _views(arrays: AnchorArrays) -> loops.Views:
-    if "anchors" not in arrays.kept:
-        taken = {name: getattr(arrays, name).numpy() for name in loops.Views._fields if hasattr(arrays, name)}
-        for name in ("rows", "columns"):
-            taken[name] = taken[name].view(np.uint32)
-        blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
-        arrays.kept["anchors"] = loops.Views(**taken, **blocks)
-    views: loops.Views = arrays.kept["anchors"]
-    return views
-
-
 @lru_cache(maxsize=1)  # a layer's bounds go to one kernel after the other
-def _bound_views(bounds: Bounds) -> loops.BoundViews:
-    arrays = {name: getattr(bounds, name).numpy() for name in loops.BoundViews._fields[:-1]}
-    return loops.BoundViews(**arrays, limit=arrays["change"].dtype.type(bounds.limit))
+def _bound_views(bounds: Bounds) -> BoundViews:
+    arrays = {name: getattr(bounds, name).numpy() for name in BoundViews._fields[:-1]}
+    return BoundViews(**arrays, limit=arrays["change"].dtype.type(bounds.limit))

@@ -1,4 +1,4 @@
-"""Passes over the rows of samples, compiled by numba: see row_loops.py for what they do."""
+"""Passes over the rows of samples, compiled by numba: see row_loops.py and rest_loops.py for what they do."""
 
 from __future__ import annotations
 
@@ -8,35 +8,34 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from impl.certified import row_loops
+from impl.certified import rest_loops, row_loops
 from impl.certified.arrays import AnchorArrays
-from impl.certified.bound import Combination
+from impl.certified.bound import Bounds
 from impl.certified.interface import Activation
 from impl.certified.rest import RestArrays
+from impl.certified.views import ChangeViews, CombinationViews, InputViews, RestViews, UnitViews, Views
 from impl.kernels import Factors
 from impl.kernels.compiled import by_unit, unsigned, use_threads
-from impl.support import Support, offsets_of
+from impl.support import Support
 from impl.weights.panels import Panel
 from reference.contract.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Some samples, their inputs, and what their bounds are made of.
+    """Some samples and their inputs.
 
     Attributes:
         slots: Of the samples.
         support: Active inputs.
         values: On them.
-        places: Theirs among the columns.
-        combination: Of the references.
+        places: Theirs among the columns, once they are known.
     """
 
     slots: Int[torch.Tensor, " n"]
     support: Support
     values: Float[torch.Tensor, " entries"]
     places: Int[torch.Tensor, " entries"]
-    combination: Combination
 
 
 @dataclass(frozen=True)
@@ -71,17 +70,20 @@ class Found:
 
     Attributes:
         counts: (n, COUNTED) int64: see row_loops.py.
+        units: (n, room) int32, the active units of a sample.
+        values: (n, room), and their preactivations.
     """
 
     def __init__(self, samples: int, like: torch.Tensor):
-        self.counts: Int[torch.Tensor, "n counted"] = torch.zeros(samples, row_loops.COUNTED, dtype=torch.int64)
+        self.counts: Int[np.ndarray, "n counted"] = np.zeros((samples, row_loops.COUNTED), np.int64)
         self.units: Int[torch.Tensor, "n room"] = torch.empty(samples, 0, dtype=torch.int32)
         self.values: Float[torch.Tensor, "n room"] = like.new_empty(samples, 0)
 
     @property
-    def stopped(self) -> Bool[torch.Tensor, " n"]:
+    def stopped(self) -> Bool[np.ndarray, " n"]:
         """Which samples have to be screened first."""
-        return self.counts[:, row_loops.STATUS] == row_loops.STOPPED
+        missing: np.ndarray = self.counts[:, row_loops.STATUS] == row_loops.STOPPED
+        return missing
 
     def make_room(self, room: int) -> None:
         """Makes room for so many active units of a sample."""
@@ -94,15 +96,16 @@ class Found:
     def activation(self, width: int) -> Activation:
         """All of them; `width` is m."""
         _, active, rows, products, moved, _ = self.counts.T
-        offsets = offsets_of(active)
+        offsets = np.zeros(len(active) + 1, np.int32)
+        active.cumsum(out=offsets[1:])
         entries = int(offsets[-1])
-        samples, units = offsets.new_empty(entries), offsets.new_empty(entries)
+        samples, units = torch.empty(2, entries, dtype=torch.int32)
         values = self.values.new_empty(entries)
         use_threads(entries)
         padded, lists = (self.units.numpy(), self.values.numpy()), (samples.numpy(), units.numpy(), values.numpy())
-        row_loops.compact(*padded, offsets.numpy(), *lists)
-        total = torch.stack([rows, products, moved]).sum(dim=1).tolist()
-        return Activation(Support(offsets, samples, units, width), values, *total)
+        row_loops.compact(*padded, offsets, *lists)
+        support = Support(torch.from_numpy(offsets), samples, units, width)
+        return Activation(support, values, int(rows.sum()), int(products.sum()), int(moved.sum()))
 
     @property
     def change_products(self) -> int:
@@ -119,12 +122,13 @@ class CompiledRowKernels:
         rest: RestArrays,
         batch: Batch,
         units: Units,
-        change: row_loops.ChangeViews,
-        screened: Bool[torch.Tensor, " n"],
-        todo: Bool[torch.Tensor, " n"],
+        change: ChangeViews,
+        todo: Bool[np.ndarray, " n"],
         found: Found,
+        *,
+        screened: bool,
     ) -> None:
-        """Finds the active units of the samples that are to do: of screened ones, and of those that rest.
+        """Finds the active units of the samples that are to do, unless they have to be screened and were not.
 
         Live rows that are not active are added to `excess`. Where all rows of a screened sample were computed, as that
         was due (RENEWAL), and no number has overflowed, the input becomes the row reference; from then on those rows
@@ -132,9 +136,8 @@ class CompiledRowKernels:
         """
         found.make_room(arrays.rows.shape[1])
         use_threads(batch.support.entries * arrays.rows.shape[1])
-        known = _known(arrays), _rest(rest), _batch(batch), _units(units, arrays.norms.numpy().dtype)
-        which = screened.numpy(), todo.numpy()
-        row_loops.advance(*known, change, *which, found.counts.numpy(), found.units.numpy(), found.values.numpy())
+        known = views_of(arrays), _rest(rest), _batch(batch), _units(units)
+        row_loops.advance(*known, change, screened, todo, found.counts, unsigned(found.units), found.values.numpy())
 
     def set_to_rest(
         self,
@@ -142,14 +145,14 @@ class CompiledRowKernels:
         rest: RestArrays,
         batch: Batch,
         units: Units,
+        bounds: Bounds,
         exact: Float[torch.Tensor, "n fan_out"],
-        changes: Float[torch.Tensor, "fan_out n"],
     ) -> None:
         """Writes down by how much the units of samples that have just been screened are certified."""
         use_threads(exact.numel())
-        known = _known(arrays), _rest(rest), _batch(batch), _units(units, arrays.norms.numpy().dtype)
-        row_loops.set_to_rest(*known, exact.numpy(), changes.numpy())
-        rest.valid[batch.slots] = True
+        known = views_of(arrays), _rest(rest), _batch(batch), _units(units)
+        combination = CombinationViews(*(getattr(bounds, name).numpy() for name in CombinationViews._fields))
+        rest_loops.set_to_rest(*known, combination, exact.numpy(), bounds.change.numpy())
 
     def add_drift(
         self,
@@ -167,30 +170,28 @@ class CompiledRowKernels:
         left = support.offsets.numpy(), unsigned(support.units), values.numpy()
         step = np.empty(sums.numel())
         rights = right.offsets.numpy(), right_values.numpy()
-        return float(row_loops.add_drift(*rights, *old_left, *left, step, sums.numpy()))
+        return float(rest_loops.add_drift(*rights, *old_left, *left, step, sums.numpy()))
 
 
-def change_of(
+def change_views(
     panels: Sequence[Panel] | None,
     table: Float[torch.Tensor, "m n"] | None,
-    like: torch.Tensor,
-    widths: tuple[int, int],
-) -> row_loops.ChangeViews:
+    arrays: AnchorArrays,
+) -> ChangeViews:
     """D as the loops take it.
 
     Args:
         panels: One, or none for D = 0; None where D is more than that.
         table: D h by unit, then.
-        like: A tensor of the dtype.
-        widths: m_{ℓ−1} and m_ℓ.
+        arrays: Of the layer.
     """
-    dtype = like.numpy().dtype
+    dtype = arrays.norms.numpy().dtype
     no_table = table.numpy() if table is not None else np.empty((0, 0), dtype)
     if panels:
         right, left = (_factors(factors) for factors in (panels[0].right, panels[0].left))
-        return row_loops.ChangeViews(*right, *left, panels[0].right.vectors, no_table)
-    right, left = (_no_factors(width, dtype) for width in widths)
-    return row_loops.ChangeViews(*right, *left, 0, no_table)
+        return ChangeViews(*right, *left, panels[0].right.vectors, no_table)
+    right, left = (_no_factors(width, dtype) for width in (arrays.fan_in, arrays.fan_out))
+    return ChangeViews(*right, *left, 0, no_table)
 
 
 _Lists = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
@@ -205,33 +206,33 @@ def _no_factors(width: int, dtype: np.dtype) -> _Lists:
     return np.zeros(width + 1, np.int32), nothing, nothing, np.empty((0, 0, 0), dtype)
 
 
-def _known(arrays: AnchorArrays) -> row_loops.KnownViews:
-    if "rows" not in arrays.kept:
-        taken = {name: getattr(arrays, name).numpy() for name in row_loops.KnownViews._fields if hasattr(arrays, name)}
-        taken["rows"] = taken["rows"].view(np.uint32)
+def views_of(arrays: AnchorArrays) -> Views:
+    """The arrays as numpy has them."""
+    if arrays.kept is None:
+        taken = {name: getattr(arrays, name).numpy() for name in Views._fields if hasattr(arrays, name)}
+        for name in ("rows", "columns"):
+            taken[name] = taken[name].view(np.uint32)
         blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
-        arrays.kept["rows"] = row_loops.KnownViews(**taken, **blocks)
-    views: row_loops.KnownViews = arrays.kept["rows"]
+        arrays.kept = Views(**taken, **blocks)
+    views: Views = arrays.kept
     return views
 
 
-def _rest(rest: RestArrays) -> row_loops.RestViews:
+def _rest(rest: RestArrays) -> RestViews:
     if rest.kept is None:
-        taken = {name: getattr(rest, name).numpy() for name in row_loops.RestViews._fields}
+        taken = {name: getattr(rest, name).numpy() for name in RestViews._fields}
         taken["near"] = taken["near"].view(np.uint32)
-        rest.kept = row_loops.RestViews(**taken)
-    views: row_loops.RestViews = rest.kept
+        rest.kept = RestViews(**taken)
+    views: RestViews = rest.kept
     return views
 
 
-def _batch(batch: Batch) -> row_loops.InputViews:
-    combination = (part.numpy() for part in batch.combination)
+def _batch(batch: Batch) -> InputViews:
     support = batch.support.offsets.numpy(), unsigned(batch.support.units)
-    inputs = batch.values.numpy(), unsigned(batch.places)
-    return row_loops.InputViews(batch.slots.numpy(), *support, *inputs, *combination)
+    return InputViews(batch.slots.numpy(), *support, batch.values.numpy(), unsigned(batch.places))
 
 
-def _units(units: Units, dtype: np.dtype) -> row_loops.UnitViews:
+def _units(units: Units) -> UnitViews:
     arrays = units.bias.numpy(), units.magnitudes.numpy(), units.drift.numpy()
-    limits = dtype.type(units.limit), dtype.type(units.threshold)
-    return row_loops.UnitViews(*arrays, units.largest_drift, units.terms, *limits)
+    number = arrays[0].dtype.type
+    return UnitViews(*arrays, units.largest_drift, units.terms, number(units.limit), number(units.threshold))

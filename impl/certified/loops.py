@@ -1,53 +1,14 @@
-"""The loops of the compiled kernels; what they do is told in interface.py, and in arrays.py what `views` are of."""
+"""The loops of the compiled kernels; what they do is told in interface.py, and in views.py what they work on."""
 
 from __future__ import annotations
-
-from typing import NamedTuple
 
 import numba
 import numpy as np
 
 from impl.certified.bound import BESIDE
 from impl.certified.interface import RENEWAL
+from impl.certified.views import SampleBound
 from impl.kernels.loops import BLOCK_ROWS, compile_parallel
-
-
-class Views(NamedTuple):
-    """The arrays of AnchorArrays as numpy has them; units that are listed are unsigned."""
-
-    products: np.ndarray
-    norms: np.ndarray
-    row_products: np.ndarray
-    references: np.ndarray
-    row_place: np.ndarray
-    column_place: np.ndarray
-    rows: np.ndarray
-    columns: np.ndarray
-    row_count: np.ndarray
-    column_count: np.ndarray
-    live_count: np.ndarray
-    known_count: np.ndarray
-    excess: np.ndarray
-    numbers: np.ndarray
-    offset: np.ndarray
-    stride: np.ndarray
-
-
-class BoundViews(NamedTuple):
-    """The arrays of Bounds as numpy has them."""
-
-    slots: np.ndarray
-    samples: np.ndarray
-    coefficients: np.ndarray
-    radius: np.ndarray
-    row_coefficients: np.ndarray
-    row_radius: np.ndarray
-    looseness: np.ndarray
-    change: np.ndarray
-    magnitudes: np.ndarray
-    bias: np.ndarray
-    limit: np.floating
-
 
 # Units and samples whose bounds are looked at in one go, and units of which what is read by unit stays in cache.
 TILE = 2048
@@ -124,31 +85,42 @@ def locate(views, slots, offsets, units, places, missing):
 def combine(
     views, slots, offsets, values, places, terms, coefficients, radius, row_coefficients, row_radius, looseness
 ):
-    limits = np.finfo(values.dtype)
-    up, tiny, roundoff = np.float64(1 + 4 * limits.eps), np.float64(limits.tiny), np.float64(limits.eps / 2)
     for i in numba.prange(slots.size):
-        columns = views.column_count[slots[i]]
-        sums = (columns + terms + BESIDE) * roundoff
-        rounding = sums / (1 - sums) if sums < 1 else np.inf
-        known = views.references[slots[i], :, :columns].astype(np.float64)
-        count = known.shape[0]
-        inputs = np.zeros(columns)
-        for entry in range(offsets[i], offsets[i + 1]):
-            inputs[places[entry]] = values[entry]
-        gram, right = np.zeros((count, count)), np.zeros(count)
-        for q in range(count):
-            for p in range(q, -1, -1):
-                gram[q, p] = gram[p, q] = _product(known[q], known[p])
-                if gram[q, q] == 0:  # there is no such reference
-                    break
-            else:
-                right[q] = _product(known[q], inputs)
-        norm = np.sqrt(_product(inputs, inputs))
-        looseness[i] = 2 * rounding * norm * up + tiny
-        references, distance = _least_squares(gram, right, rounding**2, known, inputs, coefficients[i])
-        radius[i] = (distance + rounding * (norm + references + distance)) * up + tiny
-        references, distance = _least_squares(gram, right, rounding**2, known, inputs, row_coefficients[i])
-        row_radius[i] = (distance + rounding * (norm + references + distance)) * up + tiny
+        low, high = offsets[i], offsets[i + 1]
+        found = combine_sample(slots[i], views, values[low:high], places[low:high], terms)
+        coefficients[i], row_coefficients[i] = found.coefficients, found.row_coefficients
+        radius[i], row_radius[i], looseness[i] = found.radius, found.row_radius, found.looseness
+
+
+@numba.njit(cache=True, nogil=True)
+def combine_sample(slot, views, values, places, terms):
+    """Combines the references of one sample to what is nearest to its input."""
+    number, limits = values.dtype.type, np.finfo(values.dtype)
+    up, tiny, roundoff = np.float64(1 + 4 * limits.eps), np.float64(limits.tiny), np.float64(limits.eps / 2)
+    columns = views.column_count[slot]
+    sums = (columns + terms + BESIDE) * roundoff
+    rounding = sums / (1 - sums) if sums < 1 else np.inf
+    known = views.references[slot, :, :columns].astype(np.float64)
+    count = known.shape[0]
+    inputs = np.zeros(columns)
+    for e in range(values.size):
+        inputs[places[e]] = values[e]
+    gram, right = np.zeros((count, count)), np.zeros(count)
+    for q in range(count):
+        for p in range(q, -1, -1):
+            gram[q, p] = gram[p, q] = _product(known[q], known[p])
+            if gram[q, q] == 0:  # there is no such reference
+                break
+        else:
+            right[q] = _product(known[q], inputs)
+    norm = np.sqrt(_product(inputs, inputs))
+    coefficients, row_coefficients = np.empty(count - 1, values.dtype), np.empty(count, values.dtype)
+    references, distance = _least_squares(gram, right, rounding**2, known, inputs, coefficients)
+    radius = number((distance + rounding * (norm + references + distance)) * up + tiny)
+    references, distance = _least_squares(gram, right, rounding**2, known, inputs, row_coefficients)
+    row_radius = number((distance + rounding * (norm + references + distance)) * up + tiny)
+    looseness = number(2 * rounding * norm * up + tiny)
+    return SampleBound(coefficients, radius, row_coefficients, row_radius, looseness)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

@@ -21,10 +21,6 @@ from reference.contract.shapes import Bool, Float, Int
 # Units that are told apart, for every sample.
 NEAR = 512
 
-# Screening a sample takes as long as looking at its units one by one, so many times in proportion to them (measured on
-# CPUs): when looks have added up to that, it is screened.
-LOOKS = 1 / 8
-
 NUMBERS = ("inputs", "row_margin", "row_slope", "near_margin", "near_slope")
 EXACT = ("row_drift", "near_drift", "far_travel", "far_change", "since")
 OTHERS = ("near", "near_count", "looks", "valid")

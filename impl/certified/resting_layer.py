@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import torch
 
 from impl.activation import LayerActivation
 from impl.certified.anchors import LayerCounts
-from impl.certified.bound import Bounds, Combination, limit_of
+from impl.certified.bound import Bounds, limit_of
 from impl.certified.compiled import CompiledAnchorKernels
-from impl.certified.compiled_rows import Batch, Found, Units, change_of
-from impl.certified.interface import RENEWAL, Activation
+from impl.certified.compiled_rows import Batch, Found, Units, change_views
+from impl.certified.interface import Activation
 from impl.certified.layer import CertifiedLayer
-from impl.certified.rest import LOOKS, Drift, RestArrays
+from impl.certified.rest import Drift, RestArrays
+from impl.certified.views import ChangeViews
 from impl.kernels import Kernels
 from impl.support import Support
 from impl.weights import LazyWeights
@@ -53,33 +55,25 @@ class RestingLayer(CertifiedLayer):
         counts: LayerCounts,
         work: WorkMeter,
     ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
-        """See CertifiedLayer. Twice at most: samples that prove on the way not to rest are screened, and come again."""
+        """See CertifiedLayer. First the samples that rest; then the others, which are screened."""
         self._follow_drift()
-        panel = self.weights.panel
-        places, missing = self._anchor_kernels.locate(self.arrays, slots, support)
-        screened = self._unrested(slots, missing)
-        if panel is None:
-            screened[:] = True
-        found, todo = Found(slots.numel(), values), torch.ones_like(screened)
-        while bool(todo.any()):
-            chosen, bounds = (todo & screened).nonzero()[:, 0], None
-            if chosen.numel():
-                some, entries = support.only(chosen)
-                self._rest.valid[slots[chosen]] = False
-                bounds, some_places = self._screened(slots[chosen], some, values[entries], counts, work)
-                places[entries] = some_places
-            units, combination = self._units(work), self._combination(slots, support, values, places)
-            batch = Batch(slots, support, values, places, combination)
-            table = bounds.change if panel is None and bounds is not None else None
-            change = change_of(panel, table, values, (self.arrays.fan_in, self.arrays.fan_out))
-            self._rest.fit(self.arrays)
-            self._rows_kernels.advance(self.arrays, self._rest, batch, units, change, screened, todo, found)
-            if bounds is not None and panel is not None:
-                self._set_to_rest(bounds, some, values[entries], some_places, units)
-            screened = todo = found.stopped
+        panel, units = self.weights.panel, self._units(work)
+        batch = Batch(slots, support, values, torch.empty_like(support.units))
+        found, all_of_them = Found(slots.numel(), values), np.ones(slots.numel(), np.bool_)
+        if panel is not None:
+            change = change_views(panel, None, self.arrays)
+            self._advance(batch, units, change, all_of_them, found, screened=False)
+        stopped = found.stopped
+        if stopped.any():
+            bounds, some = self._screen(batch, torch.from_numpy(stopped.nonzero()[0]), counts, work)
+            if panel is None:  # nothing rests, where D h is not taken unit by unit
+                change = change_views(panel, bounds.change, self.arrays)
+            self._advance(batch, units, change, stopped, found, screened=True)
+            if panel is not None:
+                self._set_to_rest(bounds, some, units)
         products = found.change_products
         work.count(self.layer, products, values.element_size() * products)
-        return found.activation(self.arrays.fan_out), places
+        return found.activation(self.arrays.fan_out), batch.places
 
     def _follow_drift(self) -> None:
         """Where D is not what updates have made of it, nothing rests."""
@@ -89,12 +83,6 @@ class RestingLayer(CertifiedLayer):
             self._rest.valid[:] = False
             self._epoch = self._drift.epoch
 
-    def _unrested(self, slots: Int[torch.Tensor, " n"], missing: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, " n"]:
-        """Samples that are new, or have other columns, or rows due for a new order, or were looked at too often."""
-        due = self.arrays.excess[slots] > RENEWAL * self.arrays.row_count[slots]
-        due |= self._rest.looks[slots] > LOOKS * self.arrays.fan_out
-        return ~self._rest.valid[slots] | ~self.anchors.begun(slots) | (missing > 0) | due
-
     def _units(self, work: WorkMeter) -> Units:
         low_rank = self.weights.state.low_rank
         magnitudes = self._magnitudes.of(low_rank, work, self.layer)
@@ -102,27 +90,34 @@ class RestingLayer(CertifiedLayer):
         drift, terms = (self._drift.sums, self._drift.largest), low_rank.longest_sum
         return Units(self.bias, magnitudes, *drift, terms, limit, self.activation.threshold)
 
-    def _combination(
+    def _advance(
         self,
-        slots: Int[torch.Tensor, " n"],
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
-    ) -> Combination:
-        terms = self.weights.state.low_rank.longest_sum
-        return self._anchor_kernels.combine(self.arrays, slots, support, values, places, terms)
-
-    def _set_to_rest(
-        self,
-        bounds: Bounds,
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        places: Int[torch.Tensor, " entries"],
+        batch: Batch,
         units: Units,
+        change: ChangeViews,
+        todo: Bool[np.ndarray, " n"],
+        found: Found,
+        *,
+        screened: bool,
     ) -> None:
+        self._rows_kernels.advance(self.arrays, self._rest, batch, units, change, todo, found, screened=screened)
+
+    def _screen(
+        self, batch: Batch, chosen: Int[torch.Tensor, " some"], counts: LayerCounts, work: WorkMeter
+    ) -> tuple[Bounds, Batch]:
+        """Screens some samples of a batch."""
+        slots = batch.slots[chosen]
+        support, entries = batch.support.only(chosen)
+        values = batch.values[entries]
+        self._rest.valid[slots] = False
+        bounds, places = self._screened(slots, support, values, counts, work)
+        self._rest.fit(self.arrays)
+        return bounds, Batch(slots, support, values, places)
+
+    def _set_to_rest(self, bounds: Bounds, some: Batch, units: Units) -> None:
         """By the bounds of samples in which nothing but rows is not certified."""
-        combination = self._combination(bounds.slots, support, values, places)  # a row reference may just have come
-        bounds = replace(bounds, **combination._asdict())
+        inputs = some.slots, some.support, some.values, some.places
+        combination = self._anchor_kernels.combine(self.arrays, *inputs, units.terms)
+        bounds = replace(bounds, **combination._asdict())  # for a row reference may just have come
         exact = self._anchor_kernels.exact(self.arrays, bounds)
-        batch = Batch(bounds.slots, support, values, places, combination)
-        self._rows_kernels.set_to_rest(self.arrays, self._rest, batch, units, exact, bounds.change)
+        self._rows_kernels.set_to_rest(self.arrays, self._rest, some, units, bounds, exact)

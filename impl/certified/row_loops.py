@@ -1,17 +1,15 @@
-"""The loops of a compiled pass over rows; `known` are arrays of AnchorArrays, and `rest` those of RestArrays.
+"""The loops of a compiled pass over rows; views.py tells what they work on.
 
 Each sample is taken from its input to its active units by one thread, while its block and lists are in cache.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numba
 import numpy as np
 
-from impl.certified.bound import BESIDE
 from impl.certified.interface import RENEWAL
+from impl.certified.rest_loops import certified_rows, change_of
 from impl.kernels.loops import compile_parallel
 
 # What became of a sample: it has to be screened first; or it is done.
@@ -21,95 +19,12 @@ STOPPED, DONE = 0, 1
 STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES = range(6)
 COUNTED = 6
 
-# A bound on the travel to far units is sought until so many units are nearer, or for so many halvings.
-NEARLY = 0.9
-HALVINGS = 30
-
-
-class KnownViews(NamedTuple):
-    """The arrays of AnchorArrays that these loops use, as numpy has them; units that are listed are unsigned."""
-
-    products: np.ndarray
-    norms: np.ndarray
-    row_products: np.ndarray
-    references: np.ndarray
-    row_place: np.ndarray
-    rows: np.ndarray
-    row_count: np.ndarray
-    column_count: np.ndarray
-    live_count: np.ndarray
-    known_count: np.ndarray
-    excess: np.ndarray
-    numbers: np.ndarray
-    offset: np.ndarray
-    stride: np.ndarray
-
-
-class RestViews(NamedTuple):
-    """The arrays of RestArrays as numpy has them."""
-
-    inputs: np.ndarray
-    row_margin: np.ndarray
-    row_slope: np.ndarray
-    row_drift: np.ndarray
-    near: np.ndarray
-    near_count: np.ndarray
-    near_margin: np.ndarray
-    near_slope: np.ndarray
-    near_drift: np.ndarray
-    far_travel: np.ndarray
-    far_change: np.ndarray
-    since: np.ndarray
-    looks: np.ndarray
-
-
-class InputViews(NamedTuple):
-    """A batch: its samples' slots, its inputs with their places among the columns, and the bounds' Combination."""
-
-    slots: np.ndarray
-    offsets: np.ndarray
-    units: np.ndarray
-    values: np.ndarray
-    places: np.ndarray
-    coefficients: np.ndarray
-    radius: np.ndarray
-    row_coefficients: np.ndarray
-    row_radius: np.ndarray
-    looseness: np.ndarray
-
-
-class UnitViews(NamedTuple):
-    """What is known by unit: β, A, the drift of D and its largest total."""
-
-    bias: np.ndarray
-    magnitudes: np.ndarray
-    drift: np.ndarray
-    largest_drift: float
-    terms: int
-    limit: np.floating
-    threshold: np.floating
-
-
-class ChangeViews(NamedTuple):
-    """D, as one panel whose entries are listed by unit; or, where `table` is not empty, D h as a table by unit."""
-
-    right_offsets: np.ndarray
-    right_samples: np.ndarray
-    right_places: np.ndarray
-    right_numbers: np.ndarray
-    left_offsets: np.ndarray
-    left_samples: np.ndarray
-    left_places: np.ndarray
-    left_numbers: np.ndarray
-    vectors: int
-    table: np.ndarray
-
 
 @compile_parallel
 def advance(known, rest, batch, by_unit, change, screened, todo, counts, active_units, active):
     for i in numba.prange(batch.slots.size):
         if todo[i]:
-            _advance(i, known, rest, batch, by_unit, change, screened[i], counts[i], active_units[i], active[i])
+            _advance(i, known, rest, batch, by_unit, change, screened, counts[i], active_units[i], active[i])
 
 
 @numba.njit(cache=True, nogil=True)
@@ -119,30 +34,30 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
     low, high = batch.offsets[i], batch.offsets[i + 1]
     units, values, places = batch.units[low:high], batch.values[low:high], batch.places[low:high]
     counts[:] = 0
+    if not _located(known.column_place[slot], units, places):
+        return
     tabulated = change.table.size > 0
     inner = np.zeros((0 if tabulated else change.right_numbers.shape[0], change.vectors), values.dtype)
     if not tabulated:
         counts[CHANGES] += _project(change, units, values, inner)
     if not screened:
-        live = _rests(i, slot, known, rest, batch, by_unit, change, inner, values, places, counts)
+        live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
+        counts[CHANGES] += taken
         if live < 0:
-            counts[STATUS] = STOPPED
             return
         known.live_count[slot] = live
     live, rows = known.live_count[slot], known.rows[slot]
     products = np.zeros(live, values.dtype)
     _multiply(known.numbers, known.offset[slot], known.stride[slot], values, places, products)
+    changes = change.table[:, i][rows[:live]] if tabulated else np.zeros(live, values.dtype)
+    if not tabulated:
+        counts[CHANGES] += _changes_of(rows[:live], change, inner, changes)
+    bias, threshold = by_unit.bias, by_unit.threshold
     z, chosen, count = np.empty(live, values.dtype), np.empty(live + 1, np.uint32), 0
     for place in range(live):
-        unit = rows[place]
-        if tabulated:
-            changed = change.table[unit, i]
-        else:
-            changed = _change_of(unit, change, inner)
-            counts[CHANGES] += (change.left_offsets[unit + 1] - change.left_offsets[unit]) * change.vectors
-        z[place] = products[place] - (changed - by_unit.bias[unit])
+        z[place] = products[place] - (changes[place] - bias[rows[place]])
         chosen[count] = place
-        count += z[place] > by_unit.threshold
+        count += z[place] > threshold
     ordered = in_order_of_units(chosen[:count], rows)
     for e in range(count):
         active_units[e] = rows[ordered[e]]
@@ -154,6 +69,17 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
         known.excess[slot] = 0
         _renew(slot, known, values, places, products, ordered, z, by_unit.limit)
         counts[MOVED] = 2 * live * values.size
+
+
+@numba.njit(cache=True, nogil=True)
+def _located(place_of, units, places):
+    """Writes the places of inputs among the columns; whether all of them have one."""
+    absent = 0
+    for e in range(units.size):
+        place = place_of[units[e]]
+        places[e] = place
+        absent += place < 0
+    return absent == 0
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
@@ -197,93 +123,20 @@ def _project(change, units, values, inner):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _change_of(unit, change, inner):
-    """(D h)_r, r the unit."""
-    samples, places, numbers = change.left_samples, change.left_places, change.left_numbers
-    total = numbers.dtype.type(0)
-    for at in range(change.left_offsets[unit], change.left_offsets[unit + 1]):
-        factor, vector = inner[samples[at]], numbers[samples[at], places[at]]
-        for t in range(factor.size):
-            total += factor[t] * vector[t]
-    return total
-
-
-@numba.njit(cache=True, nogil=True)
-def _rests(i, slot, known, rest, batch, by_unit, change, inner, values, places, counts):
-    """How many of the rows, from the first on, are not certified; or −1 where others may not be, either."""
-    travel, reach = _travel(slot, known, rest, by_unit, values, places)
-    grown = (by_unit.largest_drift - rest.since[slot]) * reach
-    if not (travel <= rest.far_travel[slot] and grown <= rest.far_change[slot]):
-        return -1
-    up, tiny = 1 + 4 * np.finfo(values.dtype).eps, np.finfo(values.dtype).tiny
-    along, beside = values.dtype.type(travel * up + tiny), values.dtype.type(reach * up + tiny)
-    near, rows = rest.near[slot, : rest.near_count[slot]], known.rows[slot, : known.row_count[slot]]
-    doubts = np.empty(max(near.size, rows.size), np.uint8)
-    _doubts(near, rest.near_margin[slot], rest.near_slope[slot], rest.near_drift[slot], by_unit, along, beside, doubts)
-    for e in range(near.size):
-        rest.looks[slot] += doubts[e]
-        if doubts[e] and not _certified(i, slot, near[e], -1, known, batch, by_unit, change, inner, counts):
-            return -1
-    _doubts(rows, rest.row_margin[slot], rest.row_slope[slot], rest.row_drift[slot], by_unit, along, beside, doubts)
-    for place in range(rows.size - 1, -1, -1):
-        rest.looks[slot] += doubts[place]
-        if doubts[place] and not _certified(i, slot, rows[place], place, known, batch, by_unit, change, inner, counts):
-            return place + 1
-    return 0
-
-
-@numba.njit(cache=True, nogil=True)
-def _travel(slot, known, rest, by_unit, values, places):
-    """‖h − h⁰‖ and ‖h‖, each with what rounding may add: see bound.py."""
-    columns, roundoff = known.column_count[slot], np.float64(np.finfo(values.dtype).eps / 2)
-    moved = np.zeros(columns)
-    for e in range(values.size):
-        moved[places[e]] = values[e]
-    norm, distance, origin = 0.0, 0.0, rest.inputs[slot]
-    for column in range(columns):
-        norm += moved[column] ** 2
-        distance += (moved[column] - origin[column]) ** 2
-    norm, sums = np.sqrt(norm), (columns + by_unit.terms + BESIDE) * roundoff
-    rounding = sums / (1 - sums) if sums < 1 else np.inf
-    up = 1 + 16 * roundoff
-    return (np.sqrt(distance) + (rounding + 16 * roundoff) * norm) * up, norm * (1 + rounding) * up
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _doubts(units, margin, slope, drift, by_unit, along, beside, doubts):
-    """Marks units for which what they may have moved since they were screened exceeds their margin."""
-    drifts = by_unit.drift
-    for e in range(units.size):  # not: what is not a number is in doubt
-        moved = slope[e] * along + (drifts[units[e]] - drift[e]) * beside
-        doubts[e] = not moved <= margin[e]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _certified(i, slot, unit, place, known, batch, by_unit, change, inner, counts):
-    """Whether one of the bounds certifies a unit, which has a place among the rows or −1."""
-    counts[CHANGES] += (change.left_offsets[unit + 1] - change.left_offsets[unit]) * change.vectors
-    rho, products = known.norms[slot, unit], known.products[slot]
-    beside = by_unit.magnitudes[unit] * batch.looseness[i] - (_change_of(unit, change, inner) - by_unit.bias[unit])
-    total, factors = beside, batch.coefficients[i]
-    for q in range(factors.size):
-        if factors[q] != 0:
-            total += factors[q] * products[q, unit]
-    if total + rho * batch.radius[i] <= by_unit.limit:
-        return True
-    if place < 0 or place >= known.known_count[slot]:
-        return False
-    return _row_bound(i, slot, unit, place, known, batch, beside) <= by_unit.limit
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _row_bound(i, slot, unit, place, known, batch, beside):
-    """The bound with the row reference in it."""
-    factors, products = batch.row_coefficients[i], known.products[slot]
-    total = beside + factors[factors.size - 1] * known.row_products[slot, place]
-    for q in range(factors.size - 1):
-        if factors[q] != 0:
-            total += factors[q] * products[q, unit]
-    return total + known.norms[slot, unit] * batch.row_radius[i]
+def _changes_of(units, change, inner, changes):
+    """D h at units; returns how many products it took."""
+    samples, places, numbers, offsets = (
+        change.left_samples,
+        change.left_places,
+        change.left_numbers,
+        change.left_offsets,
+    )
+    entries = 0
+    for e in range(units.size):
+        first, last = offsets[units[e]], offsets[units[e] + 1]
+        changes[e] = change_of(samples[first:last], places[first:last], numbers, inner)
+        entries += last - first
+    return entries * inner.shape[1]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -348,105 +201,3 @@ def compact(padded_units, padded, offsets, samples, units, values):
         for e in range(offsets[i + 1] - offsets[i]):
             entry = offsets[i] + e
             samples[entry], units[entry], values[entry] = i, padded_units[i, e], padded[i, e]
-
-
-@compile_parallel
-def set_to_rest(known, rest, batch, by_unit, exact, changes):
-    for i in numba.prange(batch.slots.size):
-        _set_to_rest(i, known, rest, batch, by_unit, exact[i], changes[:, i])
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _set_to_rest(i, known, rest, batch, by_unit, exact, changes):
-    """Writes down by how much the units of sample i, which has just been screened, are certified."""
-    slot = batch.slots[i]
-    low, high = batch.offsets[i], batch.offsets[i + 1]
-    rest.inputs[slot, : known.column_count[slot]] = 0
-    for entry in range(low, high):
-        rest.inputs[slot, batch.places[entry]] = batch.values[entry]
-    rest.since[slot], rest.looks[slot] = by_unit.largest_drift, 0
-    rho, place, radius, limit = known.norms[slot], known.row_place[slot], batch.radius[i], by_unit.limit
-    margin, slope = np.empty_like(exact), np.empty_like(exact)
-    total = 0.0
-    for unit in range(exact.size):
-        margin[unit] = limit - (exact[unit] + rho[unit] * radius)
-        slope[unit] = rho[unit] + by_unit.magnitudes[unit]
-        total += slope[unit]
-    for row in range(known.row_count[slot]):
-        unit = known.rows[slot, row]
-        rest.row_slope[slot, row], rest.row_drift[slot, row] = slope[unit], by_unit.drift[unit]
-        best = margin[unit]
-        if row < known.known_count[slot]:
-            beside = by_unit.magnitudes[unit] * batch.looseness[i] - (changes[unit] - by_unit.bias[unit])
-            best = max(best, limit - _row_bound(i, slot, unit, row, known, batch, beside))
-        rest.row_margin[slot, row] = best
-    weight = exact.dtype.type(total / exact.size)
-    _separate(slot, rest, place, margin, slope, weight, by_unit.drift)
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _separate(slot, rest, place, margin, slope, weight, drift):
-    """Lists units that are no rows and have little margin for their slope; for the others one bound serves all."""
-    key, highest = np.empty_like(margin), margin.dtype.type(0)
-    smallest = np.finfo(margin.dtype).tiny
-    for unit in range(key.size):
-        divisor = slope[unit] + weight
-        key[unit] = margin[unit] / (divisor if divisor > smallest else smallest)
-        if place[unit] >= 0:
-            key[unit] = np.inf
-        elif key[unit] < np.inf:
-            highest = max(highest, key[unit])
-    room = rest.near.shape[1]
-    low, high = margin.dtype.type(0), highest
-    for _ in range(HALVINGS):
-        middle, nearer = (low + high) / 2, 0
-        for unit in range(key.size):
-            nearer += key[unit] < middle
-        if nearer > room:
-            high = middle
-        else:
-            low = middle
-            if nearer >= NEARLY * room:
-                break
-    count = 0
-    for unit in range(key.size):
-        if key[unit] < low:
-            rest.near[slot, count] = unit
-            rest.near_margin[slot, count], rest.near_slope[slot, count] = margin[unit], slope[unit]
-            rest.near_drift[slot, count] = drift[unit]
-            count += 1
-    rest.near_count[slot] = count
-    down = 1 - 8 * np.float64(np.finfo(margin.dtype).eps)
-    rest.far_travel[slot] = np.float64(low) * down
-    rest.far_change[slot] = np.float64(low) * np.float64(weight) * down
-
-
-@numba.njit(cache=True, nogil=True)
-def add_drift(right_offsets, right_values, old_offsets, old_units, old_values, offsets, units, values, step, sums):
-    """sums[r] += Σ_j |left_{j,r} − old_{j,r}| ‖right_j‖, rounded up; returns the largest addend."""
-    step[:] = 0
-    for term in range(offsets.size - 1):
-        first, end = right_offsets[term], right_offsets[term + 1]
-        square = (end - first) * np.finfo(np.float64).tiny  # for what squares lose by underflow
-        for entry in range(first, end):
-            square += np.float64(right_values[entry]) ** 2
-        size, old, last = np.sqrt(square), old_offsets[term], old_offsets[term + 1]
-        for entry in range(offsets[term], offsets[term + 1]):
-            before = 0.0
-            while old < last and old_units[old] <= units[entry]:
-                if old_units[old] == units[entry]:
-                    before = np.float64(old_values[old])
-                else:
-                    step[old_units[old]] += abs(np.float64(old_values[old])) * size
-                old += 1
-            step[units[entry]] += abs(np.float64(values[entry]) - before) * size
-        for gone in range(old, last):
-            step[old_units[gone]] += abs(np.float64(old_values[gone])) * size
-    largest, up = 0.0, 1 + (right_values.size + offsets.size + 4) * np.finfo(np.float64).eps
-    for unit in range(step.size):
-        if step[unit] != 0:
-            moved = step[unit] * up
-            sums[unit] = np.nextafter(sums[unit] + moved, np.inf)
-            if not moved <= largest:  # not: what is not a number is no small drift
-                largest = moved
-    return largest

@@ -11,7 +11,8 @@ import impl
 from impl.certified.bound import limit_of
 from impl.certified.compiled_rows import CompiledRowKernels
 from impl.certified.layer import CertifiedLayer
-from impl.certified.rest import LOOKS, Drift
+from impl.certified.rest import Drift
+from impl.certified.rest_loops import LOOKS
 from impl.certified.resting_layer import RestingLayer
 from impl.support import Support
 from impl.weights.low_rank import LowRank, OuterProducts

@@ -62,9 +62,9 @@ def row_products_in_the_old_order(compiled_rows: Module) -> None:
     """Rows are put in a new order, their products with the row reference are not."""
     correct = compiled_rows.CompiledRowKernels.advance
 
-    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any) -> None:
+    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any, screened: bool) -> None:
         before = arrays.rows[batch.slots].clone()
-        correct(self, arrays, rest, batch, *more)
+        correct(self, arrays, rest, batch, *more, screened=screened)
         for slot, rows in zip(batch.slots.tolist(), before, strict=True):
             if not torch.equal(rows, arrays.rows[slot]):
                 count = int(arrays.known_count[slot])
@@ -85,8 +85,8 @@ def travel_since_the_last_pass(compiled_rows: Module) -> None:
     """How far an input has come is measured from the last pass, not from where its sample was screened."""
     correct = compiled_rows.CompiledRowKernels.advance
 
-    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any) -> None:
-        correct(self, arrays, rest, batch, *more)
+    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any, screened: bool) -> None:
+        correct(self, arrays, rest, batch, *more, screened=screened)
         rest.inputs[batch.slots] = 0.0
         sample = batch.support.sample_of_entry.long()
         rest.inputs[batch.slots[sample], batch.places.long()] = batch.values

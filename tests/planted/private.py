@@ -21,7 +21,9 @@ SHARED = (
     "impl.kernels.loops",
     "impl.kernels.triton.device",
     "impl.certified.loops",
+    "impl.certified.rest_loops",
     "impl.certified.row_loops",
+    "impl.certified.views",
     "reference.contract",
 )
 

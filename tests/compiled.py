@@ -1,0 +1,28 @@
+"""What numba compiles, and keeps on disk."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+# Around the plain functions of these modules no annotation can be checked.
+COMPILED = (
+    "impl.kernels.loops",
+    "impl.kernels.stored",
+    "impl.certified.loops",
+    "impl.certified.rest_loops",
+    "impl.certified.row_loops",
+)
+
+
+def forget_what_is_stale() -> None:
+    """Removes what was compiled before any of these files, or views.py, changed.
+
+    numba compiles a function anew when its own file has changed, but not for what it calls from others.
+    """
+    root = Path(__file__).parents[1]
+    files = [root / f"{name.replace('.', '/')}.py" for name in (*COMPILED, "impl.certified.views")]
+    newest = max(file.stat().st_mtime for file in files)
+    for folder in {file.parent / "__pycache__" for file in files}:
+        for kept in folder.glob("*.nb[ic]"):
+            if kept.stat().st_mtime < newest:
+                kept.unlink(missing_ok=True)
