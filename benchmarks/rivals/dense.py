@@ -1,8 +1,8 @@
 """The dense rival: the plain algorithm, as fast as torch can make it, in the same dtype and threads.
 
 One GEMM per layer and pass, the Gram matrix by the product formula, one rank-n update in place. Nothing
-here knows that activations are sparse. On CUDA the operands' order is chosen by trying, and an iteration is replayed
-from CUDA graphs, for batches of a size that was announced.
+here knows that activations are sparse. How wide layers are multiplied is chosen by trying. On CUDA an iteration is
+replayed from CUDA graphs, for batches of a size that was announced.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ import torch
 
 from benchmarks.rivals.activation import layer_activation
 from benchmarks.rivals.arrays import weight_tensor
-from benchmarks.rivals.fastest import Fastest
+from benchmarks.rivals.fastest import Fastest, fastest_on_the_host
 from benchmarks.rivals.meter import Meter
 from benchmarks.rivals.passes import Passes, Trace, check_finite, loss_and_figures, read_figures, update_factors
-from benchmarks.rivals.products import PRODUCTS, select_products
+from benchmarks.rivals.products import PRODUCTS, OneDnn, Products, select_products
 from benchmarks.rivals.solve import solve
 from benchmarks.rivals.stages import CudaGraphs, EagerStages, ReplayedStages, Stages
 from reference.contract import (
@@ -80,6 +80,10 @@ for declared in (factory, blas_factory):
     declared.capabilities = Capabilities(counts_work=True)  # type: ignore[attr-defined]  # functions have no type for it
 
 
+# Weights of a layer from which on a trial of the products takes no longer than what it may save.
+LEAST_TRIED = 1 << 20
+
+
 class DenseNetwork:
     """The contract (reference.contract.Implementation) with dense products, m² per layer and sample.
 
@@ -91,7 +95,7 @@ class DenseNetwork:
         begin = time.perf_counter()
         self._device, self._dtype = device, getattr(torch, dtype)
         self._widths, self._activation = network.widths, network.activation
-        routines = select_products(products, device, self._dtype)
+        routines: Products = select_products(products, device, self._dtype)
         phi = [layer_activation(network.activation, width, self._dtype) for width in network.widths[1:]]
         memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
         entries = sum(math.prod(weight.shape) for weight in network.weights)
@@ -104,10 +108,14 @@ class DenseNetwork:
             self._magnitudes.append(magnitude)
         biases = [self._tensor(f"biases[{i}]", bias) for i, bias in enumerate(network.biases or ())]
         self._readout = self._tensor("readout", network.readout)
+        self._notes: tuple[str, ...] = ()
+        largest = max(self._weights, key=torch.numel)
+        if products == "auto" and isinstance(routines, OneDnn) and largest.numel() >= LEAST_TRIED:
+            routines = fastest = fastest_on_the_host(largest)
+            self._notes = (fastest.note,)
         self._passes = Passes(self._weights, biases, self._readout, phi, routines)
         self._eager: Stages = EagerStages()
         self._prepared: tuple[int, Stages] | None = None  # for so many samples
-        self._notes: tuple[str, ...] = ()
         if samples is not None and device.type == "cuda":
             self._prepare(samples, chosen=products == "auto")
         self.initialization = PhaseWork(

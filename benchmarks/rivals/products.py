@@ -1,8 +1,9 @@
 """The three dense products of a layer, by the fastest routine that torch has for them.
 
 On the CPU in float32 torch hands `mm` and `linear` to the BLAS. oneDNN, which comes with torch too, does the two
-tall-and-skinny products that read W in a fraction of the time. `python -m benchmarks.rivals` times the
-alternatives on the machine at hand.
+tall-and-skinny products that read W in a fraction of the time on some machines, and the second of them in twice the
+time on others: for wide layers the rival tries (fastest.py). `python -m benchmarks.rivals` times the alternatives on
+the machine at hand.
 """
 
 from __future__ import annotations
@@ -25,7 +26,13 @@ WIDE = 2048
 
 
 class Products(Protocol):
-    """What a layer does with its weight matrix W (m_ℓ, m_{ℓ−1}), row-major; one GEMM each."""
+    """What a layer does with its weight matrix W (m_ℓ, m_{ℓ−1}), row-major; one GEMM each.
+
+    Attributes:
+        name: For notes.
+    """
+
+    name: str
 
     def forward(
         self, W: Float[torch.Tensor, "fan_out fan_in"], h: Float[torch.Tensor, "n fan_in"]
@@ -48,6 +55,8 @@ class Products(Protocol):
 
 class Blas:
     """torch's own choice for the device: MKL or OpenBLAS on CPU, cuBLAS on CUDA."""
+
+    name = "by units"
 
     def forward(
         self, W: Float[torch.Tensor, "fan_out fan_in"], h: Float[torch.Tensor, "n fan_in"]
@@ -74,6 +83,8 @@ class Blas:
 class OneDnn(Blas):
     """oneDNN for the two products that read W; the update, which writes it, is no faster there than in the BLAS."""
 
+    name = "oneDNN"
+
     def forward(
         self, W: Float[torch.Tensor, "fan_out fan_in"], h: Float[torch.Tensor, "n fan_in"]
     ) -> Float[torch.Tensor, "n fan_out"]:
@@ -90,6 +101,36 @@ class OneDnn(Blas):
             return super().backward(W, g)
         if W.shape[1] >= WIDE and W.shape[1] % ALIASED_COLUMNS == 0:
             return product_as_convolution(W, g)
+        return inner_product(g, W.t())
+
+
+class SamplesFirst(Blas):
+    """The two products that read W with operands in the other order: the BLAS takes other kernels for them."""
+
+    name = "by samples"
+
+    def forward(
+        self, W: Float[torch.Tensor, "fan_out fan_in"], h: Float[torch.Tensor, "n fan_in"]
+    ) -> Float[torch.Tensor, "n fan_out"]:
+        """See Products."""
+        return torch.mm(h, W.t())
+
+    def backward(
+        self, W: Float[torch.Tensor, "fan_out fan_in"], g: Float[torch.Tensor, "rows fan_out"]
+    ) -> Float[torch.Tensor, "rows fan_in"]:
+        """See Products."""
+        return torch.mm(W.t(), g.t()).t().contiguous()
+
+
+class InnerProduct(OneDnn):
+    """oneDNN's inner product for both, whatever the length of rows."""
+
+    name = "oneDNN's inner product"
+
+    def backward(
+        self, W: Float[torch.Tensor, "fan_out fan_in"], g: Float[torch.Tensor, "rows fan_out"]
+    ) -> Float[torch.Tensor, "rows fan_in"]:
+        """See Products."""
         return inner_product(g, W.t())
 
 

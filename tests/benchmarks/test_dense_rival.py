@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from benchmarks.rivals import dense, fastest
 from benchmarks.rivals.dense import blas_factory, factory
-from benchmarks.rivals.fastest import Fastest, SamplesFirst
-from benchmarks.rivals.products import Blas, OneDnn, select_products
+from benchmarks.rivals.fastest import Fastest, fastest_on_the_host
+from benchmarks.rivals.products import Blas, InnerProduct, OneDnn, SamplesFirst, select_products
 from benchmarks.rivals.stages import ReplayedStages
 from reference.contract import ACTIVATIONS, Activation, ArgumentError, Network, SolveError
 from reference.initialization import random_network
@@ -285,6 +286,37 @@ def test_a_device_that_cannot_record_is_told_of_and_served_all_the_same(monkeypa
     assert report.loss == pytest.approx(factory(network).step(X, y).loss, rel=1e-5)
     assert [note.partition(":")[0] for note in report.notes] == ["products", "no CUDA graphs"]
     assert report.notes[1] == "no CUDA graphs: capture failed"
+
+
+@needs_onednn
+def test_on_the_cpu_wide_layers_take_the_fastest_products(monkeypatch):
+    """What is the fastest differs from machine to machine; each of the ways is made so in turn."""
+    W = torch.randn(48, 40, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(dense, "LEAST_TRIED", W.numel())
+    X, y = problem(9, 40, 1)
+    network = random_network(40, [48], dtype="float32")
+    expected = blas_factory(network).step(X, y).loss
+    names = ("by units", "by samples", "oneDNN", "oneDNN's inner product")
+    for quick in names:
+        monkeypatch.setattr(fastest, "_CHOSEN", {})
+        seconds = iter(
+            [float(name != quick) for name in ("by units", "by samples", "oneDNN", "oneDNN's inner product")] * 2
+        )
+        monkeypatch.setattr(fastest, "_seconds", lambda call, device, seconds=seconds: next(seconds))
+        report = factory(network).step(X, y)
+        assert report.notes == (f"products: forward {quick}, backward {quick}",)
+        assert report.loss == pytest.approx(expected, rel=1e-5)
+        assert fastest_on_the_host(W) is fastest_on_the_host(W)  # nothing is tried twice: `seconds` has ended
+
+
+@needs_onednn
+def test_all_ways_to_multiply_on_the_host_are_right():
+    generator = torch.Generator().manual_seed(0)
+    W = torch.randn(2048, 2048, generator=generator)
+    h, g = torch.randn(32, 2048, generator=generator), torch.randn(32, 2048, generator=generator)
+    for products in (Blas(), SamplesFirst(), OneDnn(), InnerProduct(), fastest_on_the_host(W)):
+        torch.testing.assert_close(products.forward(W, h), h @ W.T, rtol=1e-3, atol=1e-3)
+        torch.testing.assert_close(products.backward(W, g), g @ W, rtol=1e-3, atol=1e-3)
 
 
 def test_both_ways_to_multiply_are_right():
