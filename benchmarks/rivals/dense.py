@@ -19,7 +19,7 @@ from benchmarks.rivals.arrays import weight_tensor
 from benchmarks.rivals.fastest import Fastest, fastest_on_the_host
 from benchmarks.rivals.meter import Meter
 from benchmarks.rivals.passes import Passes, Trace, check_finite, loss_and_figures, read_figures, update_factors
-from benchmarks.rivals.products import PRODUCTS, OneDnn, Products, select_products
+from benchmarks.rivals.products import PRODUCTS, OneDnn, select_products
 from benchmarks.rivals.solve import solve
 from benchmarks.rivals.stages import CudaGraphs, EagerStages, ReplayedStages, Stages
 from reference.contract import (
@@ -80,7 +80,7 @@ for declared in (factory, blas_factory):
     declared.capabilities = Capabilities(counts_work=True)  # type: ignore[attr-defined]  # functions have no type for it
 
 
-# Weights of a layer from which on a trial of the products takes no longer than what it may save.
+# Weights of a layer from which on products are tried: at fewer they take less than a millisecond, whatever the way.
 LEAST_TRIED = 1 << 20
 
 
@@ -95,7 +95,7 @@ class DenseNetwork:
         begin = time.perf_counter()
         self._device, self._dtype = device, getattr(torch, dtype)
         self._widths, self._activation = network.widths, network.activation
-        routines: Products = select_products(products, device, self._dtype)
+        routines = select_products(products, device, self._dtype)
         phi = [layer_activation(network.activation, width, self._dtype) for width in network.widths[1:]]
         memory = torch.cuda.mem_get_info(device)[1] if device.type == "cuda" else None
         entries = sum(math.prod(weight.shape) for weight in network.weights)
@@ -108,14 +108,13 @@ class DenseNetwork:
             self._magnitudes.append(magnitude)
         biases = [self._tensor(f"biases[{i}]", bias) for i, bias in enumerate(network.biases or ())]
         self._readout = self._tensor("readout", network.readout)
-        self._notes: tuple[str, ...] = ()
-        largest = max(self._weights, key=torch.numel)
-        if products == "auto" and isinstance(routines, OneDnn) and largest.numel() >= LEAST_TRIED:
-            routines = fastest = fastest_on_the_host(largest)
-            self._notes = (fastest.note,)
         self._passes = Passes(self._weights, biases, self._readout, phi, routines)
         self._eager: Stages = EagerStages()
         self._prepared: tuple[int, Stages] | None = None  # for so many samples
+        self._notes: tuple[str, ...] = ()
+        largest = max(self._weights, key=torch.numel)
+        if products == "auto" and isinstance(routines, OneDnn) and largest.numel() >= LEAST_TRIED:
+            self._multiply_by(fastest_on_the_host(largest))
         if samples is not None and device.type == "cuda":
             self._prepare(samples, chosen=products == "auto")
         self.initialization = PhaseWork(
@@ -224,13 +223,15 @@ class DenseNetwork:
         """Chooses products and records the stages; where a device cannot, a note says so and nothing is replayed."""
         rows = n * self._readout.shape[0]
         if chosen:
-            products = Fastest(max(self._weights, key=torch.numel), n, rows)
-            self._passes.products, self._notes = products, (products.note,)
+            self._multiply_by(Fastest(max(self._weights, key=torch.numel), n, rows))
         try:
             self._rehearse(ReplayedStages(CudaGraphs(self._device)), n)
             self._notes += ("iterations replayed from CUDA graphs",)
         except (RuntimeError, SolveError) as error:
             self._notes += (f"no CUDA graphs: {' '.join(str(error).split())[:200]}",)
+
+    def _multiply_by(self, products: Fastest) -> None:
+        self._passes.products, self._notes = products, (products.note,)
 
     def _rehearse(self, stages: Stages, n: int) -> None:
         """Records all stages of an iteration, on inputs and coefficients of zero: no weight changes."""

@@ -13,7 +13,7 @@ from reference.contract.shapes import Float
 # After a run that does not count; the products of wide layers take so long that a few tell.
 REPEATS = 3
 
-# What ways are tried with on the CPU: which is the fastest hardly depends on it where products are worth a trial.
+# Samples that ways are tried with on the CPU: as many as the commands take where nothing is said.
 HOST_ROWS = 32
 
 

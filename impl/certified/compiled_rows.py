@@ -82,8 +82,8 @@ class Found:
     @property
     def stopped(self) -> Bool[np.ndarray, " n"]:
         """Which samples have to be screened first."""
-        missing: np.ndarray = self.counts[:, row_loops.STATUS] == row_loops.STOPPED
-        return missing
+        stopped: np.ndarray = self.counts[:, row_loops.STATUS] == row_loops.STOPPED
+        return stopped
 
     def make_room(self, room: int) -> None:
         """Makes room for so many active units of a sample."""

@@ -15,12 +15,11 @@ from impl.certified.compiled_rows import Batch, Found, Units, change_views
 from impl.certified.interface import Activation
 from impl.certified.layer import CertifiedLayer
 from impl.certified.rest import Drift, RestArrays
-from impl.certified.views import ChangeViews
 from impl.kernels import Kernels
 from impl.support import Support
 from impl.weights import LazyWeights
 from impl.work import WorkMeter
-from reference.contract.shapes import Bool, Float, Int
+from reference.contract.shapes import Float, Int
 
 
 class RestingLayer(CertifiedLayer):
@@ -59,16 +58,17 @@ class RestingLayer(CertifiedLayer):
         self._follow_drift()
         panel, units = self.weights.panel, self._units(work)
         batch = Batch(slots, support, values, torch.empty_like(support.units))
-        found, all_of_them = Found(slots.numel(), values), np.ones(slots.numel(), np.bool_)
+        found, everybody = Found(slots.numel(), values), np.ones(slots.numel(), np.bool_)
+        known, advance = (self.arrays, self._rest, batch, units), self._rows_kernels.advance
         if panel is not None:
             change = change_views(panel, None, self.arrays)
-            self._advance(batch, units, change, all_of_them, found, screened=False)
+            advance(*known, change, everybody, found, screened=False)
         stopped = found.stopped
         if stopped.any():
             bounds, some = self._screen(batch, torch.from_numpy(stopped.nonzero()[0]), counts, work)
             if panel is None:  # nothing rests, where D h is not taken unit by unit
                 change = change_views(panel, bounds.change, self.arrays)
-            self._advance(batch, units, change, stopped, found, screened=True)
+            advance(*known, change, stopped, found, screened=True)
             if panel is not None:
                 self._set_to_rest(bounds, some, units)
         products = found.change_products
@@ -89,18 +89,6 @@ class RestingLayer(CertifiedLayer):
         limit = limit_of(self.activation.threshold, self._largest_bias, self.bias.dtype)
         drift, terms = (self._drift.sums, self._drift.largest), low_rank.longest_sum
         return Units(self.bias, magnitudes, *drift, terms, limit, self.activation.threshold)
-
-    def _advance(
-        self,
-        batch: Batch,
-        units: Units,
-        change: ChangeViews,
-        todo: Bool[np.ndarray, " n"],
-        found: Found,
-        *,
-        screened: bool,
-    ) -> None:
-        self._rows_kernels.advance(self.arrays, self._rest, batch, units, change, todo, found, screened=screened)
 
     def _screen(
         self, batch: Batch, chosen: Int[torch.Tensor, " some"], counts: LayerCounts, work: WorkMeter

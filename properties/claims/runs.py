@@ -95,11 +95,12 @@ def evaluations_after_a_step_use_the_new_weights(subject: Subject, case: Case) -
                 check_evaluation(now, implementation, oracle, operation)
 
 
-@register("step", "to_network", "active_sets", strategy=cases, examples=CORNERS, weight=0.3)
+@register("step", "to_network", "active_sets", "forward", strategy=cases, examples=CORNERS, weight=0.3)
 def many_short_steps_add_up(subject: Subject, case: Case) -> None:
     """Steps on one batch that each move little, and together far: what is reused for being nearly right shows here."""
-    implementation = subject.build(case)
-    methods = subject.capabilities.methods
+    if not tame(case):
+        return
+    implementation, methods = subject.build(case), subject.capabilities.methods
     for index in range(SHORT_STEPS * subject.run_length):
         method = methods[index % len(methods)]
         take(implementation, case, method, learning_rate=case.rate(method) / SHORT_STEPS)
@@ -107,5 +108,4 @@ def many_short_steps_add_up(subject: Subject, case: Case) -> None:
         now = with_batch(case, case.X, case.y, after)
         if not tame(now):
             return
-        oracle = subject.replay(now, implementation, after)
-        check_evaluation(now, implementation, oracle, "forward")
+        check_evaluation(now, implementation, subject.replay(now, implementation, after), "forward")

@@ -85,14 +85,15 @@ def test_a_step_is_that_of_the_formulas(kind, method, n, d, widths, c, biases, d
 @needs_onednn
 @pytest.mark.parametrize("shape", [(2048, 2048), (70, 2304), (33, 47), (1, 1), (8, 2048)])
 @pytest.mark.parametrize("rows", [1, 8, 33])
-def test_onednn_multiplies_like_the_blas(shape, rows):
+@pytest.mark.parametrize("products", [OneDnn, InnerProduct, SamplesFirst])
+def test_other_products_are_those_of_the_blas(shape, rows, products):
     generator = torch.Generator().manual_seed(0)
     W = torch.randn(shape, generator=generator)
     h, g = torch.randn(rows, shape[1], generator=generator), torch.randn(rows, shape[0], generator=generator)
     for way, operand in (("forward", h), ("backward", g)):
         exact = getattr(Blas(), way)(W.double(), operand.double())
         bound = getattr(Blas(), way)(W.double().abs(), operand.double().abs())
-        error = (getattr(OneDnn(), way)(W, operand).double() - exact).abs()
+        error = (getattr(products(), way)(W, operand).double() - exact).abs()
         assert (error <= 2**-24 * max(shape) * bound).all()  # the classical bound for sums in any order
 
 
@@ -296,27 +297,15 @@ def test_on_the_cpu_wide_layers_take_the_fastest_products(monkeypatch):
     X, y = problem(9, 40, 1)
     network = random_network(40, [48], dtype="float32")
     expected = blas_factory(network).step(X, y).loss
-    names = ("by units", "by samples", "oneDNN", "oneDNN's inner product")
+    names = tuple(way.name for way in (Blas, SamplesFirst, OneDnn, InnerProduct))
     for quick in names:
         monkeypatch.setattr(fastest, "_CHOSEN", {})
-        seconds = iter(
-            [float(name != quick) for name in ("by units", "by samples", "oneDNN", "oneDNN's inner product")] * 2
-        )
+        seconds = iter([float(name != quick) for name in names] * 2)
         monkeypatch.setattr(fastest, "_seconds", lambda call, device, seconds=seconds: next(seconds))
         report = factory(network).step(X, y)
         assert report.notes == (f"products: forward {quick}, backward {quick}",)
         assert report.loss == pytest.approx(expected, rel=1e-5)
         assert fastest_on_the_host(W) is fastest_on_the_host(W)  # nothing is tried twice: `seconds` has ended
-
-
-@needs_onednn
-def test_all_ways_to_multiply_on_the_host_are_right():
-    generator = torch.Generator().manual_seed(0)
-    W = torch.randn(2048, 2048, generator=generator)
-    h, g = torch.randn(32, 2048, generator=generator), torch.randn(32, 2048, generator=generator)
-    for products in (Blas(), SamplesFirst(), OneDnn(), InnerProduct(), fastest_on_the_host(W)):
-        torch.testing.assert_close(products.forward(W, h), h @ W.T, rtol=1e-3, atol=1e-3)
-        torch.testing.assert_close(products.backward(W, g), g @ W, rtol=1e-3, atol=1e-3)
 
 
 def test_both_ways_to_multiply_are_right():

@@ -75,7 +75,6 @@ def test_no_margin_is_larger_than_what_a_unit_lacks(dtype, seed, moves):
     layer = certified_layer(table(generator, dtype), 3.0, "compiled")
     h = inputs(generator, dtype)
     limit = limit_of(3.0, 0.0, dtype)
-    slack = 64 * torch.finfo(dtype).eps * 30
     for move, renewal in moves:
         if renewal:  # is due
             layer.arrays.excess[:] = 10**6
@@ -86,15 +85,18 @@ def test_no_margin_is_larger_than_what_a_unit_lacks(dtype, seed, moves):
         for slot in range(3):
             if not torch.equal(rest.inputs[slot, : arrays.column_count[slot]], covered(arrays, slot, h[slot])):
                 continue  # it rests; D has changed since
-            lacking = limit - preactivations(layer, h[slot : slot + 1])[0]
+            # What computing a margin may err by, and travel covers (bound.py): a few u of all that it is made of.
+            reach = (arrays.norms[slot] + layer._drift.sums).double() * h[slot].double().norm()
+            slack = 8 * torch.finfo(dtype).eps * (3.0 + reach)
+            lacking = limit - preactivations(layer, h[slot : slot + 1])[0] + slack
             rows = arrays.rows[slot, : arrays.row_count[slot]].long()
             near = rest.near[slot, : rest.near_count[slot]].long()
-            assert (rest.row_margin[slot, : len(rows)].double() <= lacking[rows] + slack).all()
-            assert (rest.near_margin[slot, : len(near)].double() <= lacking[near] + slack).all()
+            assert (rest.row_margin[slot, : len(rows)].double() <= lacking[rows]).all()
+            assert (rest.near_margin[slot, : len(near)].double() <= lacking[near]).all()
             far = torch.ones(FAN_OUT, dtype=torch.bool)
             far[rows], far[near] = False, False
             norms = arrays.norms[slot].double()[far]
-            assert (norms * rest.far_travel[slot] + rest.far_change[slot] <= lacking[far] + slack).all()
+            assert (norms * rest.far_travel[slot] + rest.far_change[slot] <= lacking[far]).all()
 
 
 def covered(arrays, slot, h):
@@ -122,6 +124,7 @@ def test_a_drift_is_no_smaller_than_what_updates_may_do(dtype, seed, repeats, up
     moved = (written_out(layer) - begun).norm(dim=1)  # the most that ‖h‖ = 1 can make of it
     assert drift.epoch == epoch
     assert (moved <= drift.sums).all()
+    # Left factors that add up are rounded to their dtype, six times at most, to 6e-8 of numbers that may cancel.
     torch.testing.assert_close(drift.sums, sizes, rtol=1e-5, atol=1e-6)
     assert drift.largest >= float(drift.sums.max())
 
@@ -169,7 +172,7 @@ def test_no_unit_is_missed_when_travel_and_drift_conspire(dtype, seed, over, alo
 
 
 def beyond_rounding(layer, h):
-    """Units that are active or inactive whatever rounding does."""
+    """Units that are active or inactive whatever rounding does: γ of bound.py is below 40 ε at these sizes."""
     distance = (preactivations(layer, h) - layer.activation.threshold).abs()
     return distance > 64 * torch.finfo(h.dtype).eps * (1 + layer.arrays.norms[: len(h)] * h.norm(dim=1)[:, None])
 
