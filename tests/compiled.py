@@ -8,6 +8,7 @@ from pathlib import Path
 COMPILED = (
     "impl.kernels.loops",
     "impl.kernels.stored",
+    "impl.certified.combine_loops",
     "impl.certified.loops",
     "impl.certified.rest_loops",
     "impl.certified.row_loops",

@@ -72,6 +72,7 @@ def test_a_function_with_array_annotations_is_wrapped(function):
 def test_functions_that_numba_compiles_are_left_alone():
     functions = {
         "impl.kernels.loops": "gather",
+        "impl.certified.combine_loops": "combine",
         "impl.certified.loops": "screen",
         "impl.certified.rest_loops": "set_to_rest",
         "impl.certified.row_loops": "advance",

@@ -8,7 +8,7 @@ from functools import lru_cache
 
 import torch
 
-from impl.certified import loops
+from impl.certified import combine_loops, loops
 from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds, Combination
 from impl.certified.compiled_rows import CompiledRowKernels, views_of
@@ -68,7 +68,7 @@ class CompiledAnchorKernels:
         combination = Combination(coefficients, radius, row_coefficients, row_radius, looseness)
         use_threads(count**2 * support.entries)
         batch = slots.numpy(), support.offsets.numpy(), values.numpy(), unsigned(places)
-        loops.combine(views_of(arrays), *batch, terms, *(part.numpy() for part in combination))
+        combine_loops.combine(views_of(arrays), *batch, terms, *(part.numpy() for part in combination))
         return combination
 
     def append_columns(

@@ -6,8 +6,8 @@ import numba
 import numpy as np
 
 from impl.certified.bound import BESIDE
+from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
-from impl.certified.loops import combine_sample
 from impl.certified.views import SampleBound
 from impl.kernels.loops import compile_parallel
 

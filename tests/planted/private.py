@@ -20,6 +20,7 @@ COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
 SHARED = (
     "impl.kernels.loops",
     "impl.kernels.triton.device",
+    "impl.certified.combine_loops",
     "impl.certified.loops",
     "impl.certified.rest_loops",
     "impl.certified.row_loops",
