@@ -87,9 +87,11 @@ def travel_since_the_last_pass(compiled_rows: Module) -> None:
 
     def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any, screened: bool) -> None:
         correct(self, arrays, rest, batch, *more, screened=screened)
-        rest.inputs[batch.slots] = 0.0
+        done = torch.from_numpy(~more[-1].stopped)
+        rest.inputs[batch.slots[done]] = 0.0
         sample = batch.support.sample_of_entry.long()
-        rest.inputs[batch.slots[sample], batch.places.long()] = batch.values
+        theirs = done[sample]
+        rest.inputs[batch.slots[sample][theirs], batch.places[theirs].long()] = batch.values[theirs]
 
     compiled_rows.CompiledRowKernels.advance = advance
 
