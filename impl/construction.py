@@ -69,9 +69,9 @@ def factory(
         kernels: "compiled" (numba, CPU), "triton" (CUDA; on the CPU where TRITON_INTERPRET=1 is set, interpreted),
             "torch" (any device), or "auto", the first of these that runs.
         forward: "gather" computes all units of a layer; "certified" only those that cannot be proved inactive, with
-            the same result; "auto" is certified in networks that are wide enough, for as long as it pays. Eager
-            weights are then written when that pays for new certificates, too. None stands for "auto" with compiled
-            kernels in networks that are wide enough, and else for "gather".
+            the same result; "auto" is certified in networks of shifted ReLUs that are wide enough, for samples that
+            come again, for as long as it pays. Eager weights are then written when that pays for new certificates, too.
+            None stands for "auto" with compiled kernels in such networks, and else for "gather".
         certificate_memory: Bytes that certified passes may keep in blocks; None for 15 % of the weights'.
         self_check: Whether certified passes are compared with products in full: for tests.
         storage: None stores the weights in `dtype`; "bfloat16" in half of the memory of float32. The network is then
@@ -93,10 +93,10 @@ def factory(
     policy, chosen_solver = select_maintenance(maintenance), select_solver(solver)
     layers = trained("trained_layers", trained_layers, network.depth)
     if forward is None:
-        forward = default_forward(network.widths[1:], machine.kernels, storage)
+        forward = default_forward(network.widths[1:], network.activation.kind, machine.kernels, storage)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     one_of("graphs", graphs, GRAPHS)
-    certifies = choice.certifies(network.widths[1:])
+    certifies = not choice.refusal(network.widths[1:], network.activation.kind)
     stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))
     needed = sum(math.prod(weight.shape) for weight in network.weights) * stored.itemsize
     affordable("network", needed, machine.memory)

@@ -71,7 +71,7 @@ class SparseNetwork:
         self._readout = Readout(self._tensor(shell.readout), readout_bias, kernels)
         self._choice = forward
         gather = GatherForward(self.weights, self._biases, self._activations, self._readout, kernels)
-        self._forward_pass = forward.forward_pass(gather, self.weights)
+        self._forward_pass = forward.forward_pass(gather, self.weights, shell.activation.kind)
         self._history = History([weight for weight in self.weights if isinstance(weight, LazyWeights)])
         self._captured: CapturedIteration | None = None
 

@@ -23,15 +23,17 @@ MEMORY_SHARE = 0.15
 LEAST_MEMORY = 128 << 20
 
 
-def default_forward(widths: Sequence[int], kernels: Kernels, storage: str | None) -> str:
+def default_forward(widths: Sequence[int], activation: str, kernels: Kernels, storage: str | None) -> str:
     """The pass for whoever names none: "auto" where it was measured to pay and can be had, and else "gather".
 
     Args:
         widths: Of the hidden layers.
+        activation: Its kind.
         kernels: The sparse products.
         storage: Of the weights, or None for the dtype that is computed in.
     """
-    return "auto" if storage is None and kernels.name == "compiled" and max(widths) >= LEAST_WIDTH else "gather"
+    possible = storage is None and kernels.name == "compiled"
+    return "auto" if possible and not ForwardChoice("auto").refusal(widths, activation) else "gather"
 
 
 @dataclass(frozen=True)
@@ -60,16 +62,25 @@ class ForwardChoice:
             raise ArgumentError("self_check", "True or False", repr(self_check))
         return cls(forward, certificate_memory, self_check in (True, "true"))
 
-    def certifies(self, widths: Sequence[int]) -> bool:
-        """Whether certificates are tried at all, for hidden layers of these widths."""
-        return self.name == "certified" or (self.name == "auto" and max(widths) >= LEAST_WIDTH)
+    def refusal(self, widths: Sequence[int], activation: str) -> str:
+        """Why certificates are not tried at all, for hidden layers of these widths and a kind of activation; or "".
 
-    def forward_pass(self, gather: GatherForward, weights: Sequence[Weights]) -> ForwardPass:
+        Hidden values of the thresholded identity jump by τ wherever a unit starts or stops to fire: certificates do not
+        last (measured: no gain at any width up to 16384).
+        """
+        if self.name == "auto" and max(widths) < LEAST_WIDTH:
+            return f"no layer has {LEAST_WIDTH} units"
+        if self.name == "auto" and activation == "thresholded_identity":
+            return "hidden values jump at the threshold"
+        return "" if self.name != "gather" else "that was asked for"
+
+    def forward_pass(self, gather: GatherForward, weights: Sequence[Weights], activation: str) -> ForwardPass:
         """The pass; `gather` is what it falls back on."""
         lazy = [weight for weight in weights if isinstance(weight, LazyWeights)]
-        if not self.certifies([weight.table.shape[1] for weight in weights]):
+        refusal = self.refusal([weight.table.shape[1] for weight in weights], activation)
+        if refusal:
             if self.name == "auto":
-                gather.notes = (f"gather pass, as no layer has {LEAST_WIDTH} units",)
+                gather.notes = (f"gather pass, as {refusal}",)
             return gather
         share = int(MEMORY_SHARE * sum(tensor_bytes(weight.table) for weight in weights))
         return CertifiedForward(

@@ -10,6 +10,7 @@ COMPILED = (
     "impl.kernels.stored",
     "impl.certified.combine_loops",
     "impl.certified.loops",
+    "impl.certified.rescreen_loops",
     "impl.certified.rest_loops",
     "impl.certified.row_loops",
 )

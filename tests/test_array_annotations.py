@@ -74,6 +74,7 @@ def test_functions_that_numba_compiles_are_left_alone():
         "impl.kernels.loops": "gather",
         "impl.certified.combine_loops": "combine",
         "impl.certified.loops": "screen",
+        "impl.certified.rescreen_loops": "rescreened_rows",
         "impl.certified.rest_loops": "set_to_rest",
         "impl.certified.row_loops": "advance",
     }

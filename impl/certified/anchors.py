@@ -19,8 +19,10 @@ LEAST_SPREAD = 1.5
 MOST_SPREAD = 5.0
 STRETCH = 1.5
 
-# What copying one number of W⁰ to a block costs, in multiply-adds of a product with W⁰ (measured on CPUs).
+# What copying one number of W⁰ to a block costs, in multiply-adds of a product with W⁰ (measured on CPUs); and what
+# screening a sample costs for every unit.
 COPYING = 24
+SCREENING = 64
 
 
 class LayerCounts:
@@ -31,11 +33,12 @@ class LayerCounts:
         candidates: Rows that were computed, over all samples.
         certified: Units proved inactive without being read.
         appended: Rows and columns that came to existing anchors.
+        screened: Samples of which all units were screened.
         work: Multiply-adds of a product with W⁰ that it all is worth.
     """
 
     def __init__(self) -> None:
-        self.anchors = self.candidates = self.certified = self.appended = self.work = 0
+        self.anchors = self.candidates = self.certified = self.appended = self.screened = self.work = 0
 
 
 class Anchors:

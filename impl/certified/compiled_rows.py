@@ -95,7 +95,7 @@ class Found:
 
     def activation(self, width: int) -> Activation:
         """All of them; `width` is m."""
-        _, active, rows, products, moved, _ = self.counts.T
+        _, active, rows, products, moved, *_ = self.counts.T
         offsets = np.zeros(len(active) + 1, np.int32)
         active.cumsum(out=offsets[1:])
         entries = int(offsets[-1])
@@ -106,6 +106,11 @@ class Found:
         row_loops.compact(*padded, offsets, *lists)
         support = Support(torch.from_numpy(offsets), samples, units, width)
         return Activation(support, values, int(rows.sum()), int(products.sum()), int(moved.sum()))
+
+    @property
+    def screened(self) -> int:
+        """How many samples were screened within their pass."""
+        return int(self.counts[:, row_loops.SCREENED].sum())
 
     @property
     def change_products(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -11,7 +12,7 @@ from impl.certified.blocks import OutOfRoom
 from impl.certified.interface import AnchorKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.outlook import Outlook
-from impl.certified.samples import SampleSlots
+from impl.certified.samples import Key, Recurrence, SampleSlots, keys_of
 from impl.certified.select import certified_layer
 from impl.certified.self_check import check
 from impl.forward import GatherForward, Trace, TransposedProduct, check_finite, nonzero_inputs
@@ -37,7 +38,8 @@ class CertifiedForward:
         weights: W_1 … W_L.
         anchor_kernels: The operations of this package.
         memory: Bytes for the blocks of all layers; bounds take a quarter more at most, unless one batch needs more.
-        insistent: Whether certificates are kept up even where they do not pay.
+        insistent: Whether certificates are kept up even where they do not pay, and samples anchored when they come for
+            the first time.
         self_check: Whether every pass is compared with the product in full.
     """
 
@@ -52,22 +54,23 @@ class CertifiedForward:
         self_check: bool,
     ):
         self._gather, self._self_check, self._memory = gather, self_check, memory
-        self._samples = SampleSlots()
+        self._insistent, self._samples, self._recurrence = insistent, SampleSlots(), Recurrence()
         sizes = [(weight.table.shape[0] * weight.table.shape[1]) ** 0.5 for weight in weights]
-        self.layers = [
-            certified_layer(
-                layer, weight, bias, activation, gather.kernels, anchor_kernels, int(memory * size / sum(sizes))
-            )
-            for layer, (weight, bias, activation, size) in enumerate(
-                zip(weights, gather.biases, gather.activations, sizes, strict=True), start=1
-            )
-        ]
+        self.layers: list[CertifiedLayer] = []
+        parts = zip(weights, gather.biases, gather.activations, sizes, strict=True)
+        for layer, (weight, bias, activation, size) in enumerate(parts, start=1):
+            room, below = int(memory * size / sum(sizes)), self.layers[-1] if self.layers else None
+            kernels = gather.kernels, anchor_kernels
+            self.layers.append(certified_layer(layer, weight, bias, activation, *kernels, room, below))
         self._outlooks = [Outlook(insistent=insistent) for _ in weights]
 
     def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
         """See ForwardPass."""
-        self._make_room(X)
-        slots = self._samples.of(X)
+        keys = keys_of(X)
+        if not self._recurrence.observe(keys) and not self._insistent:
+            return replace(self._gather(X, work), notes=("gather pass, as most samples have not come before",))
+        self._make_room(keys)
+        slots = self._samples.of(keys, X.device)
         support, values = nonzero_inputs(X)
         supports, hidden = [support], [values]
         operators: list[TransposedProduct] = []
@@ -140,9 +143,9 @@ class CertifiedForward:
             check(layer, taken, support, values)
         return taken, ""
 
-    def _make_room(self, X: Float[torch.Tensor, "n d"]) -> None:
+    def _make_room(self, keys: Sequence[Key]) -> None:
         """Forgets samples that have not come for long where the bounds of all would take a quarter of the memory."""
-        new = X.shape[0] - self._samples.known(X)
+        new = len(keys) - self._samples.known(keys)
         if new:
             each = sum(layer.arrays.bytes_a_slot for layer in self.layers)
             self._forget(max(0, self._memory // (BOUNDS_SHARE * each) - new))

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import torch
 
 from impl.activation import LayerActivation
-from impl.certified.anchors import Anchors, LayerCounts
+from impl.certified.anchors import SCREENING, Anchors, LayerCounts
 from impl.certified.arrays import AnchorArrays
 from impl.certified.blocks import OutOfRoom
 from impl.certified.bound import Bounds, gamma, limit_of
 from impl.certified.interface import Activation, AnchorKernels
 from impl.certified.row_magnitudes import RowMagnitudes
+from impl.certified.soon import soon_active
 from impl.forward import check_finite
 from impl.kernels import Kernels
 from impl.support import Support
@@ -33,6 +34,7 @@ class CertifiedLayer(ABC):
         kernels: The sparse products.
         anchor_kernels: Those of this package.
         room: Bytes for blocks.
+        below: The layer below; without one, no inputs are foreseen.
 
     Attributes:
         arrays: What is known.
@@ -48,9 +50,10 @@ class CertifiedLayer(ABC):
         kernels: Kernels,
         anchor_kernels: AnchorKernels,
         room: int,
+        below: CertifiedLayer | None,
     ):
         self.layer, self.weights, self.activation = layer, weights, activation
-        self._anchor_kernels = anchor_kernels
+        self._kernels, self._anchor_kernels, self._below = kernels, anchor_kernels, below
         fan_in, fan_out = weights.table.shape
         self.bias = bias if bias is not None else weights.table.new_zeros(fan_out)
         self._largest_bias = float(self.bias.abs().max())
@@ -82,7 +85,7 @@ class CertifiedLayer(ABC):
         counts = LayerCounts()
         found, places = self._find(slots, support, values, counts, work)
         check_finite(found.values, f"preactivations in layer {self.layer}")
-        counts.work += found.multiply_adds + found.moved
+        counts.work += found.multiply_adds + found.moved + SCREENING * counts.screened * self.arrays.fan_out
         counts.candidates, counts.certified = found.rows, slots.numel() * self.arrays.fan_out - found.rows
         numbers = found.multiply_adds + found.moved + 3 * found.rows + support.entries
         work.count(self.layer, found.multiply_adds, values.element_size() * numbers)
@@ -108,11 +111,12 @@ class CertifiedLayer(ABC):
         work: WorkMeter,
     ) -> tuple[Bounds, Int[torch.Tensor, " entries"]]:
         """Sees to anchors, columns and rows: afterwards all units that are not certified are rows."""
+        counts.screened += slots.numel()
         table = self.weights.table
         new = (~self.anchors.begun(slots)).nonzero()[:, 0]
         if new.numel():
             self._forecast(support.counts[new])
-            self.anchors.begin(new, slots, support, values, table, counts, work)
+            self.anchors.begin(new, slots, *self._foreseen(slots, support, values), table, counts, work)
         places = self.anchors.cover(slots, support, table, counts, work)
         change = self.weights.low_rank_product(support, values, work)
         low_rank = self.weights.state.low_rank
@@ -170,6 +174,15 @@ class CertifiedLayer(ABC):
             rows = columns.double() * (self.arrays.fan_out / self.arrays.fan_in)
             if (columns * rows).sum() > self.arrays.blocks.room:
                 raise OutOfRoom
+
+    def _foreseen(
+        self, slots: Int[torch.Tensor, " n"], support: Support, values: Float[torch.Tensor, " entries"]
+    ) -> tuple[Support, Float[torch.Tensor, " more_entries"]]:
+        """The inputs, with those that may soon be active: their values are still zero."""
+        if self._below is None:
+            return support, values
+        soon = soon_active(self._below.arrays, slots, support.counts)
+        return self._kernels.add_vectors(support, values, soon, values.new_zeros(soon.entries))
 
     def _rows(
         self,

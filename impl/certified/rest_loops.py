@@ -101,7 +101,6 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
     rho, products, row_products = known.norms[slot], known.products[slot], known.row_products[slot]
     magnitudes, bias, limit, multiply_adds = by_unit.magnitudes, by_unit.bias, by_unit.limit, 0
     factors, radius, looseness = bound.coefficients, bound.radius, bound.looseness
-    row_factors, row_radius = bound.row_coefficients, bound.row_radius
     for look in range(doubtful.size):
         place = doubtful[doubtful.size - 1 - look]
         unit = units[place]
@@ -111,11 +110,9 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
         beside = magnitudes[unit] * looseness - (changed - bias[unit])
         if _reached(products, unit, factors) + beside + rho[unit] * radius <= limit:
             continue
-        if place < with_products:
-            row_bound = _reached(products, unit, row_factors[: row_factors.size - 1]) + beside
-            row_bound += row_factors[row_factors.size - 1] * row_products[place] + rho[unit] * row_radius
-            if row_bound <= limit:
-                continue
+        known_product = place < with_products
+        if known_product and second_bound(products, row_products[place], unit, beside, rho[unit], bound) <= limit:
+            continue
         return np.int64(place), look + 1, multiply_adds
     return -1, doubtful.size, multiply_adds
 
@@ -141,6 +138,14 @@ def _reached(products, unit, factors):
     return total
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def second_bound(products, row_product, unit, beside, rho, bound):
+    """That of a row, which has a product with the row reference."""
+    factors = bound.row_coefficients
+    others, own = factors[: factors.size - 1], factors[factors.size - 1]
+    return _reached(products, unit, others) + beside + own * row_product + rho * bound.row_radius
+
+
 @compile_parallel
 def set_to_rest(known, rest, batch, by_unit, combination, exact, changes):
     for i in numba.prange(batch.slots.size):
@@ -151,17 +156,18 @@ def set_to_rest(known, rest, batch, by_unit, combination, exact, changes):
             combination.row_radius[i],
             combination.looseness[i],
         )
-        _set_to_rest(i, known, rest, batch, by_unit, bound, exact[i], changes[:, i])
+        low, high = batch.offsets[i], batch.offsets[i + 1]
+        inputs = batch.values[low:high], batch.places[low:high]
+        set_sample_to_rest(batch.slots[i], known, rest, by_unit, *inputs, bound, exact[i], changes[:, i])
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _set_to_rest(i, known, rest, batch, by_unit, bound, exact, changes):
-    """Writes down by how much the units of sample i, which has just been screened, are certified."""
-    slot = batch.slots[i]
-    low, high = batch.offsets[i], batch.offsets[i + 1]
-    rest.inputs[slot, : known.column_count[slot]] = 0
-    for entry in range(low, high):
-        rest.inputs[slot, batch.places[entry]] = batch.values[entry]
+def set_sample_to_rest(slot, known, rest, by_unit, values, places, bound, exact, changes):
+    """Writes down by how much the units of a sample that has just been screened are certified."""
+    origin = rest.inputs[slot]
+    origin[: known.column_count[slot]] = 0
+    for e in range(values.size):
+        origin[places[e]] = values[e]
     rest.valid[slot], rest.since[slot], rest.looks[slot] = True, by_unit.largest_drift, 0
     rho, place, limit = known.norms[slot], known.row_place[slot], by_unit.limit
     margin, slope = np.empty_like(exact), np.empty_like(exact)
@@ -171,18 +177,17 @@ def _set_to_rest(i, known, rest, batch, by_unit, bound, exact, changes):
         slope[unit] = rho[unit] + by_unit.magnitudes[unit]
         total += slope[unit]
     products, row_products, with_products = known.products[slot], known.row_products[slot], known.known_count[slot]
-    others, own = bound.row_coefficients[:-1], bound.row_coefficients[-1]
+    rows, margins, slopes, drifts = known.rows[slot], rest.row_margin[slot], rest.row_slope[slot], rest.row_drift[slot]
+    magnitudes, bias, drift = by_unit.magnitudes, by_unit.bias, by_unit.drift
     for row in range(known.row_count[slot]):
-        unit = known.rows[slot, row]
-        rest.row_slope[slot, row], rest.row_drift[slot, row] = slope[unit], by_unit.drift[unit]
-        best = margin[unit]
+        unit = rows[row]
+        slopes[row], drifts[row], margins[row] = slope[unit], drift[unit], margin[unit]
         if row < with_products:
-            beside = by_unit.magnitudes[unit] * bound.looseness - (changes[unit] - by_unit.bias[unit])
-            row_bound = _reached(products, unit, others) + beside + own * row_products[row]
-            best = max(best, limit - (row_bound + rho[unit] * bound.row_radius))
-        rest.row_margin[slot, row] = best
+            beside = magnitudes[unit] * bound.looseness - (changes[unit] - bias[unit])
+            second = limit - second_bound(products, row_products[row], unit, beside, rho[unit], bound)
+            margins[row] = max(margins[row], second)
     weight = exact.dtype.type(total / exact.size)
-    _separate(slot, rest, place, margin, slope, weight, by_unit.drift)
+    _separate(slot, rest, place, margin, slope, weight, drift)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

@@ -34,8 +34,9 @@ class RestingLayer(CertifiedLayer):
         kernels: Kernels,
         anchor_kernels: CompiledAnchorKernels,
         room: int,
+        below: CertifiedLayer | None,
     ):
-        super().__init__(layer, weights, bias, activation, kernels, anchor_kernels, room)
+        super().__init__(layer, weights, bias, activation, kernels, anchor_kernels, room, below)
         self._rows_kernels = anchor_kernels.rows
         self._rest = RestArrays(self.arrays.fan_out, self.bias)
         self._drift = Drift(self.arrays.fan_out, anchor_kernels.rows, self.bias.device)
@@ -71,6 +72,7 @@ class RestingLayer(CertifiedLayer):
             advance(*known, change, stopped, found, screened=True)
             if panel is not None:
                 self._set_to_rest(bounds, some, units)
+        counts.screened += found.screened
         products = found.change_products
         work.count(self.layer, products, values.element_size() * products)
         return found.activation(self.arrays.fan_out), batch.places

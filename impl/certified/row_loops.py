@@ -8,16 +8,18 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
-from impl.certified.rest_loops import certified_rows, change_of
+from impl.certified.rescreen_loops import rescreened_rows
+from impl.certified.rest_loops import certified_rows, change_of, set_sample_to_rest
 from impl.kernels.loops import compile_parallel
 
 # What became of a sample: it has to be screened first; or it is done.
 STOPPED, DONE = 0, 1
 
 # What is counted of a sample.
-STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES = range(6)
-COUNTED = 6
+STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED = range(7)
+COUNTED = 7
 
 
 @compile_parallel
@@ -40,17 +42,26 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
     inner = np.zeros((0 if tabulated else change.right_numbers.shape[0], change.vectors), values.dtype)
     if not tabulated:
         counts[CHANGES] += _project(change, units, values, inner)
+    exact, all_changes = np.empty(0, values.dtype), np.empty(0, values.dtype)
     if not screened:
         live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
         counts[CHANGES] += taken
+        if live < 0 and known.reference_count[slot] > 0:
+            exact, all_changes = np.empty(by_unit.bias.size, values.dtype), np.empty(by_unit.bias.size, values.dtype)
+            live, taken = rescreened_rows(slot, known, by_unit, change, inner, values, places, exact, all_changes)
+            counts[CHANGES] += taken
         if live < 0:
             return
         known.live_count[slot] = live
-    live, rows = known.live_count[slot], known.rows[slot]
+    live, rows, rescreened = known.live_count[slot], known.rows[slot], exact.size > 0
     products = np.zeros(live, values.dtype)
     _multiply(known.numbers, known.offset[slot], known.stride[slot], values, places, products)
-    changes = change.table[:, i][rows[:live]] if tabulated else np.zeros(live, values.dtype)
-    if not tabulated:
+    if tabulated:
+        changes = change.table[:, i][rows[:live]]
+    elif rescreened:
+        changes = all_changes[rows[:live]]
+    else:
+        changes = np.zeros(live, values.dtype)
         counts[CHANGES] += _changes_of(rows[:live], change, inner, changes)
     bias, threshold = by_unit.bias, by_unit.threshold
     z, chosen, count = np.empty(live, values.dtype), np.empty(live + 1, np.uint32), 0
@@ -65,10 +76,14 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
     counts[STATUS], counts[ACTIVE], counts[LIVE], counts[PRODUCTS] = DONE, count, live, live * values.size
     known.excess[slot] += live - count
     due = live == known.row_count[slot] and known.excess[slot] > RENEWAL * live
-    if due and screened and np.isfinite(z).all():
+    if due and (screened or rescreened) and np.isfinite(z).all():
         known.excess[slot] = 0
         _renew(slot, known, values, places, products, ordered, z, by_unit.limit)
         counts[MOVED] = 2 * live * values.size
+    if rescreened:
+        counts[SCREENED] = 1
+        bound = combine_sample(slot, known, values, places, by_unit.terms)  # with the row reference that may have come
+        set_sample_to_rest(slot, known, rest, by_unit, values, places, bound, exact, all_changes)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -33,6 +33,7 @@ def certified_layer(
     kernels: Kernels,
     anchor_kernels: AnchorKernels,
     room: int,
+    below: CertifiedLayer | None = None,
 ) -> CertifiedLayer:
     """A layer whose certificates rest where kernels are compiled, and else one that is screened at every pass.
 
@@ -43,8 +44,8 @@ def certified_layer(
         from impl.certified.resting_layer import RestingLayer
 
         compiled = cast("CompiledAnchorKernels", anchor_kernels)
-        return RestingLayer(layer, weights, bias, activation, kernels, compiled, room)
+        return RestingLayer(layer, weights, bias, activation, kernels, compiled, room, below)
     from impl.certified.screened_layer import ScreenedLayer
 
     screening = cast("ScreeningKernels", anchor_kernels)
-    return ScreenedLayer(layer, weights, bias, activation, kernels, screening, room)
+    return ScreenedLayer(layer, weights, bias, activation, kernels, screening, room, below)

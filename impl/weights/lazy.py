@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -199,15 +199,26 @@ class LazyWeights:
             base.table.addmm_(low_rank.dense.right, low_rank.dense.left.T, alpha=-1.0)
             work.count(self._layer, base.table.numel() * low_rank.dense.rank, 2 * tensor_bytes(base.table))
         writes = []
-        for panel in self._panels.of(low_rank):
-            right, left = panel.right.support, panel.left.support
-            vectors = panel.right.listed_values, panel.left.listed_values
-            pairs = panel.pairs * panel.right.vectors
-            work.count(self._layer, pairs, 2 * panel.pairs * size + tensor_bytes(right.units, left.units, *vectors))
-            writes.append(self._kernels.plan_update(right, vectors[0], left, vectors[1], base.table))
+        for right, right_values, left, left_values, pairs in self._blocks(low_rank):
+            touched = tensor_bytes(right.units, left.units, right_values, left_values)
+            work.count(self._layer, pairs * right_values.shape[1], 2 * pairs * size + touched)
+            writes.append(self._kernels.plan_update(right, right_values, left, left_values, base.table))
         empty = LowRank(*base.table.shape)
         folded = LazyState(base, base.version + (base is state.base), empty, state.magnitude)
         return LazyUpdate(self, writes, folded, folds=folds, recompressions=0)
+
+    def _blocks(self, low_rank: LowRank) -> Iterator[tuple[Support, torch.Tensor, Support, torch.Tensor, int]]:
+        """The sparse terms as right and left factors, (entries, t) on their supports, and the elements they change.
+
+        A term alone is what eager weights would have written at once, and needs no panel.
+        """
+        if len(low_rank.terms) == 1:
+            term = low_rank.terms[0]
+            yield term.right, term.right_values[:, None], term.left, term.left_values[:, None], term.pairs
+            return
+        for panel in self._panels.of(low_rank):
+            right, left = panel.right, panel.left
+            yield right.support, right.listed_values, left.support, left.listed_values, panel.pairs
 
     def materialize(self) -> Float[np.ndarray, "fan_out fan_in"]:
         """See Weights. In float64, so that what is returned is what is held."""

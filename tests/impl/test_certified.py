@@ -17,7 +17,7 @@ from impl.certified.blocks import Blocks, OutOfRoom
 from impl.certified.loops import GROUP, TILE
 from impl.certified.outlook import FIRST_PAUSE, TRIAL, Outlook
 from impl.certified.row_loops import in_order_of_units
-from impl.certified.samples import SampleSlots
+from impl.certified.samples import Recurrence, SampleSlots, keys_of
 from impl.certified.select import certified_layer as layer_for
 from impl.certified.self_check import check
 from impl.kernels import select_kernels
@@ -200,9 +200,45 @@ def test_samples_are_known_again_in_whatever_batch(weights, monkeypatch):
 def test_duplicates_in_a_batch_have_slots_of_their_own():
     X = torch.tensor([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]])
     slots = SampleSlots()
-    assert sorted(slots.of(X).tolist()) == [0, 1, 2]
-    assert slots.of(X.flip(0)).tolist() == [2, 0, 1]
-    assert slots.evict(1) == [2, 0] and slots.known(X) == 1
+    assert sorted(slots.of(keys_of(X), CPU).tolist()) == [0, 1, 2]
+    assert slots.of(keys_of(X.flip(0)), CPU).tolist() == [2, 0, 1]
+    assert slots.evict(1) == [2, 0] and slots.known(keys_of(X)) == 1
+
+
+def test_a_batch_recurs_when_half_of_its_samples_do(monkeypatch):
+    keys = keys_of(torch.arange(12.0).view(6, 2))
+    recurrence = Recurrence()
+    assert recurrence.observe(keys[:2])  # the first of all
+    assert not recurrence.observe(keys[2:4])
+    assert not recurrence.observe([keys[0], *keys[4:6]]) and recurrence.observe([keys[1], keys[5]])
+    monkeypatch.setattr("impl.certified.samples.REMEMBERED", 2)
+    recurrence.observe(keys[:2])
+    assert not recurrence.observe(keys[2:5])
+
+
+def test_samples_that_come_for_the_first_time_get_no_anchors_where_that_may_not_pay():
+    """But the very first; and those that come again get them."""
+    problem = load_problem("digits", 12)
+    network = random_network(problem.X.shape[1], [LEAST_WIDTH], dtype="float32", activation=Activation())
+    ours, insistent = (impl.factory(network, forward=forward) for forward in ("auto", "certified"))
+    anchored = {"auto": [], "certified": []}
+    for batch in (slice(0, 4), slice(4, 8), slice(8, 12), slice(4, 8), slice(4, 8)):
+        for name, network in (("auto", ours), ("certified", insistent)):
+            report = network.step(problem.X[batch], problem.y[batch], learning_rate=0.1)
+            new = "gather pass, as most samples have not come before" in report.notes
+            assert new == (not report.certificates)
+            anchored[name].append("gather" if new else report.certificates[0].anchors)
+    assert anchored["auto"] == [4, "gather", "gather", 4, 0]
+    assert anchored["certified"] == [4, 4, 4, 0, 0]
+
+
+def test_networks_of_thresholded_identities_take_the_gather_pass_and_say_so():
+    problem = load_problem("digits", 2)
+    activation = Activation("thresholded_identity")
+    network = random_network(problem.X.shape[1], [LEAST_WIDTH], dtype="float32", activation=activation)
+    report = impl.factory(network, forward="auto").step(problem.X, problem.y)
+    assert report.notes == ("gather pass, as hidden values jump at the threshold",) and report.certificates == ()
+    assert impl.factory(network, forward="certified").step(problem.X, problem.y).anchors == 1
 
 
 def test_blocks_that_do_not_fit_give_way_to_the_gather_pass():
@@ -275,13 +311,14 @@ def test_narrow_networks_take_the_gather_pass_and_say_so():
 
 def test_who_names_no_pass_gets_the_gather_pass_unless_auto_is_known_to_pay():
     compiled, torch_kernels = (select_kernels(name, torch.device("cpu")) for name in ("compiled", "torch"))
-    assert default_forward((64, LEAST_WIDTH), compiled, None) == "auto"
-    for widths, kernels, storage in (
-        ((LEAST_WIDTH - 1,), compiled, None),
-        ((LEAST_WIDTH,), torch_kernels, None),
-        ((LEAST_WIDTH,), compiled, "bfloat16"),
+    assert default_forward((64, LEAST_WIDTH), "shifted_relu", compiled, None) == "auto"
+    for widths, activation, kernels, storage in (
+        ((LEAST_WIDTH - 1,), "shifted_relu", compiled, None),
+        ((LEAST_WIDTH,), "thresholded_identity", compiled, None),
+        ((LEAST_WIDTH,), "shifted_relu", torch_kernels, None),
+        ((LEAST_WIDTH,), "shifted_relu", compiled, "bfloat16"),
     ):
-        assert default_forward(widths, kernels, storage) == "gather"
+        assert default_forward(widths, activation, kernels, storage) == "gather"
     problem, network, _ = digits(128)
     report = impl.factory(network).step(problem.X, problem.y)
     assert report.notes == () and report.certificates == ()

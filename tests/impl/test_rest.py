@@ -204,6 +204,21 @@ def test_samples_that_are_looked_at_too_often_are_screened(monkeypatch):
     assert screened == [3, 1] and int(layer._rest.looks[1]) < LOOKS * 4096
 
 
+def test_a_sample_that_needs_no_rows_is_screened_within_its_pass(monkeypatch):
+    """And its rows are put in a new order, if that is due."""
+    screened = screenings(monkeypatch)
+    layer = certified_layer(table(torch.Generator().manual_seed(7), torch.float32, 64, 4096), 10.0, "compiled")
+    h = torch.rand(3, 64, generator=torch.Generator().manual_seed(8))
+    run(layer, h)
+    monkeypatch.setattr(RestingLayer, "_screen", None)
+    layer._rest.valid[1] = False
+    layer.arrays.excess[2] = 10**6
+    known = layer.arrays.known_count.clone()
+    run(layer, h)
+    assert screened == [3, 2] and layer._rest.valid[:3].all()
+    assert known.tolist() == [0] * 8 and (layer.arrays.known_count > 0).nonzero()[:, 0].tolist() == [2]
+
+
 def test_hardly_any_sample_is_screened_when_training_settles(monkeypatch):
     screened = screenings(monkeypatch)
     problem = load_problem("digits", 16)
@@ -217,12 +232,13 @@ def test_hardly_any_sample_is_screened_when_training_settles(monkeypatch):
 
 
 def screenings(monkeypatch):
-    """How many samples are screened, a number for each time."""
-    screened, correct = [], CertifiedLayer._screened
+    """How many samples are screened, a number for each pass that screens some."""
+    screened, correct = [], CertifiedLayer.forward
 
-    def counted(self, slots, *more):
-        screened.append(slots.numel())
-        return correct(self, slots, *more)
+    def counted(self, *arguments):
+        taken = correct(self, *arguments)
+        screened.extend([taken.counts.screened] if taken.counts.screened else [])
+        return taken
 
-    monkeypatch.setattr(RestingLayer, "_screened", counted)
+    monkeypatch.setattr(RestingLayer, "forward", counted)
     return screened

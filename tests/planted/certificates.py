@@ -74,6 +74,19 @@ def row_products_in_the_old_order(compiled_rows: Module) -> None:
     compiled_rows.CompiledRowKernels.advance = advance
 
 
+@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS)
+def units_beside_the_rows_pass_within_a_pass(compiled_rows: Module) -> None:
+    """A sample that is screened anew within its pass is not stopped for units that are no rows."""
+    correct = compiled_rows.CompiledRowKernels.advance
+
+    def advance(self: Any, arrays: Any, *more: Any, screened: bool) -> None:
+        arrays.row_place[arrays.row_place < 0] = 2**31 - 1
+        correct(self, arrays, *more, screened=screened)
+        arrays.row_place[arrays.row_place == 2**31 - 1] = -1
+
+    compiled_rows.CompiledRowKernels.advance = advance
+
+
 @plant("impl.certified.rest", CERTIFIED, killed_by=RUNS)
 def drift_forgotten(rest: Module) -> None:
     """Certificates rest as if the weights had stayed what they were."""

@@ -22,6 +22,7 @@ SHARED = (
     "impl.kernels.triton.device",
     "impl.certified.combine_loops",
     "impl.certified.loops",
+    "impl.certified.rescreen_loops",
     "impl.certified.rest_loops",
     "impl.certified.row_loops",
     "impl.certified.views",
