@@ -81,12 +81,12 @@ class Support:
         """The support of some samples, in increasing order, and which entries of this one it consists of."""
         if samples.numel() == self.samples:
             return self, torch.arange(self.entries, device=self.units.device)
-        wanted = torch.zeros(self.samples, dtype=torch.bool, device=self.units.device)
-        wanted[samples] = True
-        entries = wanted[self.sample_of_entry.long()].nonzero()[:, 0]
         counts = self.counts[samples]
+        offsets = offsets_of(counts)
         sample = torch.repeat_interleave(torch.arange(samples.numel(), device=counts.device), counts.long())
-        return Support(offsets_of(counts), sample.to(torch.int32), self.units[entries], self.width), entries
+        moved = (self.offsets[samples] - offsets[:-1]).long()
+        entries = torch.arange(sample.numel(), device=counts.device) + moved[sample]
+        return Support(offsets, sample.to(torch.int32), self.units[entries], self.width), entries
 
     def between(self, begin: int, end: int) -> tuple[Support, slice]:
         """The support of consecutive samples, and which entries of this one it consists of."""

@@ -82,6 +82,7 @@ class AnchorArrays:
         self.excess: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.blocks = Blocks(room, device, dtype)
         self.kept: Any = None
+        self._bytes: int | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: what kernels keep is memory of these arrays, not of the copy's."""
@@ -129,8 +130,10 @@ class AnchorArrays:
     @property
     def bytes(self) -> int:
         """What all of it takes."""
-        parts = (*NUMBERS, *INDICES, *COUNTS)
-        return sum(tensor_bytes(getattr(self, name)) for name in parts) + self.blocks.bytes
+        if self._bytes is None:
+            parts = (*NUMBERS, *INDICES, *COUNTS)
+            self._bytes = sum(tensor_bytes(getattr(self, name)) for name in parts) + self.blocks.bytes
+        return self._bytes
 
     @property
     def bytes_a_slot(self) -> int:
@@ -138,12 +141,12 @@ class AnchorArrays:
         return (REFERENCES + 1) * self.fan_out * self._dtype.itemsize + 4 * (self.fan_in + self.fan_out)
 
     def _extend(self, name: str, more: torch.Tensor) -> None:
-        self.kept = None
+        self.kept = self._bytes = None
         old = getattr(self, name)
         setattr(self, name, torch.cat([old, more]) if old.shape[0] else more)
 
     def _widen(self, name: str, room: int) -> None:
-        self.kept = None
+        self.kept = self._bytes = None
         old = getattr(self, name)
         wide = old.new_zeros(*old.shape[:-1], room)
         wide[..., : old.shape[-1]] = old

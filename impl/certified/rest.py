@@ -19,7 +19,7 @@ from impl.work import tensor_bytes
 from reference.contract.shapes import Bool, Float, Int
 
 # Units that are told apart, for every sample.
-NEAR = 512
+NEAR = 1024
 
 NUMBERS = ("inputs", "row_margin", "row_slope", "near_margin", "near_slope")
 EXACT = ("row_drift", "near_drift", "far_travel", "far_change", "since")
@@ -49,6 +49,7 @@ class RestArrays:
         far_change: (slots,) float64, and how much D h may have drifted besides.
         since: (slots,) float64, the largest drift of D.
         looks: (slots,) int64, how often the bound of a single unit was computed since.
+        bytes: What all of it takes.
         kept: What kernels keep to themselves while no array is moved; None afterwards.
     """
 
@@ -69,20 +70,20 @@ class RestArrays:
         self.far_change: Float[torch.Tensor, " slots"] = exact.clone()
         self.since: Float[torch.Tensor, " slots"] = exact.clone()
         self.looks: Int[torch.Tensor, " slots"] = exact.long()
+        self.bytes = 0
         self.kept: Any = None
+        self._fitted = 0, 0, 0
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies: what kernels keep is memory of these arrays, not of the copy's."""
         return {**self.__dict__, "kept": None}
 
-    @property
-    def bytes(self) -> int:
-        """What all of it takes."""
-        return sum(tensor_bytes(getattr(self, name)) for name in (*NUMBERS, *EXACT, *OTHERS))
-
     def fit(self, arrays: AnchorArrays) -> None:
         """Makes room for the slots, rows and columns that there are."""
-        slots = arrays.slots
+        sizes = arrays.slots, arrays.columns.shape[1], arrays.rows.shape[1]
+        if sizes == self._fitted:
+            return
+        slots, self._fitted = arrays.slots, sizes
         for name in (*NUMBERS, *EXACT, *OTHERS):
             old = getattr(self, name)
             room = {"inputs": arrays.columns.shape[1]}.get(name, arrays.rows.shape[1] if name in BY_ROW else None)
@@ -92,6 +93,7 @@ class RestArrays:
                 new[tuple(slice(size) for size in old.shape)] = old
                 setattr(self, name, new)
                 self.kept = None
+        self.bytes = sum(tensor_bytes(getattr(self, name)) for name in (*NUMBERS, *EXACT, *OTHERS))
 
 
 class DriftKernel(Protocol):
