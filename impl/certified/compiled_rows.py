@@ -133,7 +133,10 @@ class CompiledRowKernels:
         *,
         screened: bool,
     ) -> None:
-        """Finds the active units of the samples that are to do, unless they have to be screened and were not.
+        """Finds the active units of the samples that are to do, unless they need columns or rows that there are not.
+
+        `screened` says that they have just been screened. Otherwise those that do not rest any more are screened on the
+        way, and rest again if they need nothing more.
 
         Live rows that are not active are added to `excess`. Where all rows of a screened sample were computed, as that
         was due (RENEWAL), and no number has overflowed, the input becomes the row reference; from then on those rows

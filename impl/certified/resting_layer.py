@@ -55,7 +55,7 @@ class RestingLayer(CertifiedLayer):
         counts: LayerCounts,
         work: WorkMeter,
     ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
-        """See CertifiedLayer. First the samples that rest; then the others, which are screened."""
+        """See CertifiedLayer. First the samples that need no columns or rows; then the others, which are screened."""
         self._follow_drift()
         panel, units = self.weights.panel, self._units(work)
         batch = Batch(slots, support, values, torch.empty_like(support.units))

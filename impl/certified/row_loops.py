@@ -14,7 +14,7 @@ from impl.certified.rescreen_loops import rescreened_rows
 from impl.certified.rest_loops import certified_rows, change_of, set_sample_to_rest
 from impl.kernels.loops import compile_parallel
 
-# What became of a sample: it has to be screened first; or it is done.
+# What became of a sample: it needs columns or rows first; or it is done.
 STOPPED, DONE = 0, 1
 
 # What is counted of a sample.
@@ -31,7 +31,7 @@ def advance(known, rest, batch, by_unit, change, screened, todo, counts, active_
 
 @numba.njit(cache=True, nogil=True)
 def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_units, active):
-    """Sample i: from its input to its active units, unless it has to be screened first."""
+    """Sample i: from its input to its active units, unless it needs columns or rows first."""
     slot = batch.slots[i]
     low, high = batch.offsets[i], batch.offsets[i + 1]
     units, values, places = batch.units[low:high], batch.values[low:high], batch.places[low:high]
@@ -63,13 +63,8 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
     else:
         changes = np.zeros(live, values.dtype)
         counts[CHANGES] += _changes_of(rows[:live], change, inner, changes)
-    bias, threshold = by_unit.bias, by_unit.threshold
-    z, chosen, count = np.empty(live, values.dtype), np.empty(live + 1, np.uint32), 0
-    for place in range(live):
-        z[place] = products[place] - (changes[place] - bias[rows[place]])
-        chosen[count] = place
-        count += z[place] > threshold
-    ordered = in_order_of_units(chosen[:count], rows)
+    z, ordered = _selected(rows, products, changes, by_unit.bias, by_unit.threshold)
+    count = ordered.size
     for e in range(count):
         active_units[e] = rows[ordered[e]]
         active[e] = z[ordered[e]]
@@ -152,6 +147,17 @@ def _changes_of(units, change, inner, changes):
         changes[e] = change_of(samples[first:last], places[first:last], numbers, inner)
         entries += last - first
     return entries * inner.shape[1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _selected(rows, products, changes, bias, threshold):
+    """Preactivations of live rows, and the places of those that are active, by unit."""
+    z, chosen, count = np.empty_like(products), np.empty(products.size + 1, np.uint32), 0
+    for place in range(products.size):
+        z[place] = products[place] - (changes[place] - bias[rows[place]])
+        chosen[count] = place
+        count += z[place] > threshold
+    return z, in_order_of_units(chosen[:count], rows)
 
 
 @numba.njit(cache=True, nogil=True)
