@@ -96,7 +96,7 @@ def factory(
         forward = default_forward(network.widths[1:], network.activation.kind, machine.kernels, storage)
     choice = ForwardChoice.checked(forward, certificate_memory, self_check)
     one_of("graphs", graphs, GRAPHS)
-    certifies = not choice.refusal(network.widths[1:], network.activation.kind)
+    certifies = choice.certifies(network.widths[1:], network.activation.kind)
     stored = torch_dtype(select_storage(storage, machine.dtype_name, weights, policy, forward))
     needed = sum(math.prod(weight.shape) for weight in network.weights) * stored.itemsize
     affordable("network", needed, machine.memory)

@@ -24,16 +24,13 @@ def test_the_rows_that_come_next_are_foreseen_in_the_order_of_units():
 
 
 def test_new_anchors_cover_inputs_that_are_foreseen():
-    """Few units that become active while training moves are no columns of the layer above by then."""
+    """Beside those that are active, and all of them rows of the layer below."""
     problem = load_problem("digits", 8)
     network = random_network(problem.X.shape[1], [512] * 2, dtype="float32", activation=Activation())
     ours = impl.factory(network, forward="certified", self_check=True)
-    ours.step(problem.X, problem.y, learning_rate=0.3)
+    active = torch.from_numpy(ours.step(problem.X, problem.y, learning_rate=0.3).active_counts[0])
     below, above = (layer.arrays for layer in ours._forward_pass.layers)
-    active = torch.from_numpy(ours.active_counts(problem.X)[0])
-    covered = above.column_count.clone()
-    assert (covered >= active).all() and (covered > active * (1 + AHEAD / 2)).all()
-    for slot in range(8):
-        columns = set(above.columns[slot, : covered[slot]].tolist())
-        rows = below.rows[slot, : below.row_count[slot]].tolist()
-        assert columns <= set(rows)
+    assert (above.column_count == active + (AHEAD * active).ceil()).all()
+    for slot, covered in enumerate(above.column_count[:8].tolist()):
+        columns = set(above.columns[slot, :covered].tolist())
+        assert columns <= set(below.rows[slot, : below.row_count[slot]].tolist())
