@@ -29,6 +29,8 @@ class History:
 
     def record(self) -> None:
         """Notes the present state under the present iteration, and forgets what cannot be returned to."""
+        if not self._weights:
+            return
         self._states[self.iteration] = tuple(weight.state for weight in self._weights)
         self._states = {
             iteration: states

@@ -88,14 +88,14 @@ class HostClock:
 
 
 class DeviceClock:
-    """See HostClock: by events on the current stream of a CUDA device.
+    """See HostClock: by events on the stream that is a CUDA device's current one now.
 
     Args:
         device: The device.
     """
 
     def __init__(self, device: torch.device):
-        self._device = device
+        self._stream = torch.cuda.current_stream(device)
 
     def begin(self) -> Callable[[], Callable[[], float]]:
         """See HostClock."""
@@ -114,7 +114,7 @@ class DeviceClock:
 
     def _event(self) -> torch.cuda.Event:
         event = torch.cuda.Event(enable_timing=True)
-        event.record(torch.cuda.current_stream(self._device))
+        event.record(self._stream)
         return event
 
 

@@ -7,8 +7,6 @@ from typing import Any, Protocol
 
 import torch
 
-_WARM_UPS = 2  # libraries set up their workspaces at the first call, which a graph must not contain
-
 
 class Recorder(Protocol):
     """Takes what is to be recorded, and returns what does it again."""
@@ -39,9 +37,8 @@ class CudaGraphs:
             if rehearse:
                 here, side = torch.cuda.current_stream(), torch.cuda.Stream()
                 side.wait_stream(here)
-                with torch.cuda.stream(side):
-                    for _ in range(_WARM_UPS):
-                        compute()
+                with torch.cuda.stream(side):  # libraries set up their workspaces, which a graph must not contain
+                    compute()
                 here.wait_stream(side)
             graph = torch.cuda.CUDAGraph()
             with torch.cuda.graph(graph, pool=self._pool, capture_error_mode="thread_local"):  # others may allocate

@@ -69,7 +69,7 @@ class Stages:
         self._supports: list[PaddedSupport] = []
         self._hidden: list[torch.Tensor] = []
         self._left: list[torch.Tensor] = []
-        self._finite: list[torch.Tensor] = []
+        self._largest: list[torch.Tensor] = []
         self._updates: list[Subtraction] = []
         self._residual = self.y
         self._one = torch.eye(samples * outputs, dtype=torch.float64, device=first.device)
@@ -81,14 +81,14 @@ class Stages:
         support, _ = select_padded(self._kernels, (self.X != 0).to(self.X.dtype), 0.5, self.rooms[0])
         place = support.sample_of_entry.clamp(max=n - 1).long() * support.width + support.rows
         hidden = torch.where(support.live, self.X.view(-1)[place], 0.0)
-        self._supports, self._hidden, self._finite = [support], [hidden], []
+        self._supports, self._hidden, self._largest = [support], [hidden], []
         for table, bias, phi, room in zip(
             layers.tables, layers.biases, layers.activations, self.rooms[1:], strict=True
         ):
             z = self._kernels.gather(support, hidden, table)[:n]
             if bias is not None:
                 z = z + bias
-            self._finite.append(torch.isfinite(z).all())
+            self._largest.append(_largest(z))
             support, active = select_padded(self._kernels, z, phi.threshold, room)
             hidden = torch.where(support.live, phi.value(active), 0.0)
             self._supports.append(support)
@@ -96,7 +96,7 @@ class Stages:
         outputs = self._kernels.gather(support, hidden, layers.readout.table)[:n]
         if layers.readout.bias is not None:
             outputs = outputs + layers.readout.bias
-        self._finite.append(torch.isfinite(outputs).all())
+        self._largest.append(_largest(outputs))
         self._residual = outputs.double() - self.y
 
     def backward(self) -> None:
@@ -139,22 +139,28 @@ class Stages:
         been room; the loss; whether A could be solved with, and it, preactivations and outputs are finite; and for
         every trained layer the largest entry of the right and of the left factors.
         """
-        sizes, self._updates = [], []
+        sizes: list[torch.Tensor] = []
+        self._updates = []
         for layer in self._layers.trained:
             below, above = self._supports[layer - 1], self._supports[layer]
             right = self._hidden[layer - 1]
             left = (self._moves.T.index_select(1, above.sample_of_entry) * self._left[layer - 1]).sum(dim=0)
-            sizes += [right.abs().max(), left.abs().max()]
+            sizes += [_largest(right), _largest(left)]
             table = self._layers.tables[layer - 1]
             self._updates.append(Subtraction(below, right[:, None], above, left[:, None], table))
-        finite = torch.stack([*self._finite, torch.isfinite(self._matrix).all(), self._sound]).all()
-        figures = [0.5 * self._residual.square().sum(), finite, *sizes]
+        finite = torch.isfinite(torch.stack(self._largest)).all() & torch.isfinite(_largest(self._matrix)) & self._sound
+        figures = torch.stack([0.5 * self._residual.square().sum(), finite.double()])
         offsets = torch.stack([support.offsets[:-1] for support in self._supports])
         wanted = torch.stack([support.wanted for support in self._supports if support.wanted is not None])
         counts = torch.cat([offsets.diff(dim=1).view(-1), wanted]).double()
-        self.verdict.copy_(torch.cat([counts, torch.stack([figure.double() for figure in figures])]))
+        self.verdict.copy_(torch.cat([counts, figures, torch.stack(sizes).double()]))
 
     def apply(self) -> None:
         """Subtracts the updates."""
         for update in self._updates:
             update.run()
+
+
+def _largest(numbers: Float[torch.Tensor, "*shape"]) -> Float[torch.Tensor, ""]:
+    """The largest absolute value, in one pass; not finite where a number is not."""
+    return torch.linalg.vector_norm(numbers, float("inf"))

@@ -11,8 +11,9 @@ from impl.kernels.triton.launch import blocks, launch
 from impl.support import Support
 from reference.contract.shapes import Float, Int
 
-# Column entries that a program takes at a time.
-BLOCK = 256
+# Column entries that a program takes at a time: most often all that a sample has, so that they are under way together.
+# On an H200 that is a third faster at m = 16384 than 256 entries and four warps, and the same at 65536.
+BLOCK, WARPS = 1024, 8
 
 # Where a table has fewer rows than this, the columns of a row are shared out among several programs.
 ENOUGH_PROGRAMS = 2048
@@ -80,7 +81,7 @@ class Subtraction:
         self._launch(self._grid)
 
     def _launch(self, grid: tuple[int, ...]) -> None:
-        launch(outer_products.subtract_outer, grid, *self._arguments, BLOCK=BLOCK, num_stages=1)
+        launch(outer_products.subtract_outer, grid, *self._arguments, BLOCK=BLOCK, num_warps=WARPS, num_stages=1)
 
 
 class Before(Protocol):
@@ -107,7 +108,7 @@ class Blocks:
         self._copy(self._rows, back=True)
 
     def _copy(self, rows: int, *, back: bool) -> None:
-        launch(outer_products.copy_blocks, (rows,), *self._arguments, BACK=back, BLOCK=BLOCK)
+        launch(outer_products.copy_blocks, (rows,), *self._arguments, BACK=back, BLOCK=BLOCK, num_warps=WARPS)
 
 
 class Whole:
