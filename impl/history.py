@@ -29,7 +29,7 @@ class History:
 
     def record(self) -> None:
         """Notes the present state under the present iteration, and forgets what cannot be returned to."""
-        if not self._weights:
+        if not self._weights:  # eager ones have nothing to return to
             return
         self._states[self.iteration] = tuple(weight.state for weight in self._weights)
         self._states = {

@@ -88,7 +88,7 @@ class HostClock:
 
 
 class DeviceClock:
-    """See HostClock: by events on the stream that is a CUDA device's current one now.
+    """See HostClock: by events on the stream of a CUDA device that is current when the clock is made.
 
     Args:
         device: The device.
