@@ -54,14 +54,10 @@ class Anchors:
     def __init__(self, layer: int, arrays: AnchorArrays, kernels: Kernels, anchor_kernels: AnchorKernels):
         self._layer, self._arrays, self._kernels, self._anchor_kernels = layer, arrays, kernels, anchor_kernels
         self._device = arrays.norms.device
-        self._spent = torch.zeros(0, dtype=torch.float64, device=self._device)
 
     def grow_slots(self, slots: int) -> None:
         """Makes room for more samples."""
-        more = slots - self._arrays.slots
-        if more > 0:
-            self._arrays.grow_slots(slots)
-            self._spent = torch.cat([self._spent, self._spent.new_zeros(more)])
+        self._arrays.grow_slots(slots)
 
     def begun(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, " n"]:
         """Which of these samples have anchors."""
@@ -104,7 +100,6 @@ class Anchors:
         arrays.reference_count[anchored] = 1
         arrays.column_place[anchored[sample], some.units.long()] = place.to(torch.int32)
         arrays.column_count[anchored] = some.counts.long()
-        self._spent[anchored] = 0.0
         counts.anchors += anchored.numel()
         gathered = some.entries * arrays.fan_out
         moved = gathered * product.element_size() + tensor_bytes(some.units, inputs, product, squares, norms, norms)
@@ -130,7 +125,7 @@ class Anchors:
         sample = support.sample_of_entry.long()
         arrays.references[slots[sample], turn[sample], places.long()] = values
         arrays.reference_count[slots] += 1
-        self._spent[slots] = 0.0
+        arrays.spent[slots] = 0
         counts.anchors += slots.numel()
         gathered = support.entries * arrays.fan_out
         moved = gathered * product.element_size() + tensor_bytes(support.units, values, product, product)
@@ -168,9 +163,9 @@ class Anchors:
             return False
         some = bounds.only(short)
         wanted = kernels.within(arrays, some, kernels.exact(arrays, some), some.radius * STRETCH).sum(dim=1)
-        columns = arrays.column_count[slots].double()
+        columns = arrays.column_count[slots]
         copies = (wanted * columns[short]).sum() * COPYING
-        return bool(self._spent[slots].sum() + copies > columns.sum() * arrays.fan_out)
+        return bool(arrays.spent[slots].sum() + copies > columns.sum() * arrays.fan_out)
 
     def append_rows(
         self,
@@ -202,7 +197,7 @@ class Anchors:
         kernels.fill(arrays, slots, self._columns(slots), first, table)
         copies = more * columns
         copied, later = int(copies.sum()), torch.where(fresh, 0, copies)
-        self._spent[slots] += later.double() * COPYING
+        arrays.spent[slots] += later * COPYING
         counts.work += COPYING * copied
         counts.appended += int(torch.where(fresh, 0, more).sum())
         work.count(self._layer, 2 * exact.numel(), 2 * copied * exact.element_size() + 4 * tensor_bytes(exact))

@@ -27,7 +27,7 @@ REFERENCES = 3
 
 NUMBERS = ("products", "norms", "row_products", "references")
 INDICES = ("row_place", "column_place", "rows", "columns")
-COUNTS = ("reference_count", "row_count", "column_count", "live_count", "known_count", "excess")
+COUNTS = ("reference_count", "row_count", "column_count", "live_count", "known_count", "excess", "spent")
 
 
 class AnchorArrays:
@@ -57,6 +57,7 @@ class AnchorArrays:
         live_count: (slots,) int64, how many of the rows, from the first on, the last screen could not certify.
         known_count: (slots,) int64, how many of the rows, from the first on, have a row product.
         excess: (slots,) int64, rows that were computed and not active, over all passes since the row reference.
+        spent: (slots,) int64, what copying rows has cost since the last reference, in multiply-adds: see anchors.py.
         blocks: The blocks.
         kept: What kernels keep to themselves while no array is moved; None afterwards.
     """
@@ -80,6 +81,7 @@ class AnchorArrays:
         self.live_count: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.known_count: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.excess: Int[torch.Tensor, " slots"] = self.reference_count.clone()
+        self.spent: Int[torch.Tensor, " slots"] = self.reference_count.clone()
         self.blocks = Blocks(room, device, dtype)
         self.kept: Any = None
         self._bytes: int | None = None

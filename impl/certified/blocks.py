@@ -7,9 +7,10 @@ import torch
 from impl.weights.table import empty_table
 from reference.contract.shapes import Float, Int
 
-# Room that a block has for more lines and longer ones, so that it is not moved often.
+# Room that a block has for more lines and longer ones, so that it is not moved often; and small ones for so many more.
 SPARE_LINES = 1.125
 SPARE_LENGTH = 1.125
+SPARE = 32
 
 
 class OutOfRoom(Exception):
@@ -84,8 +85,8 @@ class Blocks:
         short = ((have_lines < lines) | (have_length < length)).nonzero()[:, 0]
         if not short.numel():
             return
-        down = torch.maximum(have_lines, (lines * SPARE_LINES).long())[short]
-        across = torch.maximum(have_length, (length * SPARE_LENGTH).long())[short]
+        down = torch.maximum(have_lines, (lines * SPARE_LINES).long() + SPARE)[short]
+        across = torch.maximum(have_length, (length * SPARE_LENGTH).long() + SPARE)[short]
         if self._end + int((down * across).sum()) > self.room:
             self._compact()
         if self._end + int((down * across).sum()) > self.room:  # what does not fit with room to spare may fit without

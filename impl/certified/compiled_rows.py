@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -61,6 +62,24 @@ class Units:
     threshold: float
 
 
+class Done(NamedTuple):
+    """What was done on the way, over all samples.
+
+    Attributes:
+        changes: Multiply-adds with D.
+        screened: Samples that were screened.
+        columns: That came.
+        rows: That came.
+        copies: Numbers of W⁰ that were copied to blocks for these rows.
+    """
+
+    changes: int
+    screened: int
+    columns: int
+    rows: int
+    copies: int
+
+
 class Found:
     """The active units of samples, as they are found.
 
@@ -108,14 +127,9 @@ class Found:
         return Activation(support, values, int(rows.sum()), int(products.sum()), int(moved.sum()))
 
     @property
-    def screened(self) -> int:
-        """How many samples were screened within their pass."""
-        return int(self.counts[:, row_loops.SCREENED].sum())
-
-    @property
-    def change_products(self) -> int:
-        """Multiply-adds with D."""
-        return int(self.counts[:, row_loops.CHANGES].sum())
+    def done(self) -> Done:
+        """What was done within the samples' passes."""
+        return Done(*self.counts[:, row_loops.CHANGES :].sum(axis=0).tolist())
 
 
 class CompiledRowKernels:
@@ -128,15 +142,17 @@ class CompiledRowKernels:
         batch: Batch,
         units: Units,
         change: ChangeViews,
+        table: Float[torch.Tensor, "fan_in fan_out"],
         todo: Bool[np.ndarray, " n"],
         found: Found,
         *,
         screened: bool,
     ) -> None:
-        """Finds the active units of the samples that are to do, unless they need columns or rows that there are not.
+        """Finds the active units of the samples that are to do, unless they have to be screened first.
 
         `screened` says that they have just been screened. Otherwise those that do not rest any more are screened on the
-        way, and rest again if they need nothing more.
+        way, get the columns and rows that they need, if there is room and a reference would not be cheaper, and rest
+        again.
 
         Live rows that are not active are added to `excess`. Where all rows of a screened sample were computed, as that
         was due (RENEWAL), and no number has overflowed, the input becomes the row reference; from then on those rows
@@ -145,7 +161,8 @@ class CompiledRowKernels:
         found.make_room(arrays.rows.shape[1])
         use_threads(batch.support.entries * arrays.rows.shape[1])
         known = views_of(arrays), _rest(rest), _batch(batch), _units(units)
-        row_loops.advance(*known, change, screened, todo, found.counts, unsigned(found.units), found.values.numpy())
+        places = unsigned(found.units), found.values.numpy()
+        row_loops.advance(*known, change, table.numpy(), screened, todo, found.counts, *places)
 
     def set_to_rest(
         self,
@@ -220,7 +237,7 @@ def views_of(arrays: AnchorArrays) -> Views:
         taken = {name: getattr(arrays, name).numpy() for name in Views._fields if hasattr(arrays, name)}
         for name in ("rows", "columns"):
             taken[name] = taken[name].view(np.uint32)
-        blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "stride")}
+        blocks = {name: getattr(arrays.blocks, name).numpy() for name in ("numbers", "offset", "lines", "stride")}
         arrays.kept = Views(**taken, **blocks)
     views: Views = arrays.kept
     return views

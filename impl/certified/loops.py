@@ -5,6 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from impl.certified.append_loops import append_column, append_rows_of
 from impl.certified.interface import RENEWAL
 from impl.kernels.loops import BLOCK_ROWS, compile_parallel
 
@@ -81,28 +82,10 @@ def locate(views, slots, offsets, units, places, missing):
 
 @compile_parallel
 def append_columns(views, slots, offsets, units, places, table):
-    column_place, columns, column_count = views.column_place, views.columns, views.column_count
-    number = table.dtype.type
-    up = number(1 + 8 * np.finfo(table.dtype).eps)
-    tiny = np.finfo(table.dtype).tiny
     for i in numba.prange(slots.size):
-        slot = slots[i]
         for entry in range(offsets[i], offsets[i + 1]):
-            if places[entry] >= 0:
-                continue
-            unit, place = units[entry], column_count[slot]
-            column_count[slot] = place + 1
-            places[entry] = place
-            column_place[slot, unit] = place
-            columns[slot, place] = unit
-            source, norm = table[unit], views.norms[slot]
-            for j in range(norm.size):
-                norm[j] = np.sqrt((norm[j] * norm[j] + source[j] * source[j]) * up + tiny) * up
-            begin = views.offset[slot] + place * views.stride[slot]
-            count = views.row_count[slot]
-            line, listed = views.numbers[begin : begin + count], views.rows[slot, :count]
-            for j in range(line.size):
-                line[j] = source[listed[j]]
+            if places[entry] < 0:
+                places[entry] = append_column(slots[i], views, units[entry], table[units[entry]])
 
 
 @compile_parallel
@@ -255,36 +238,10 @@ def within(views, bounds, exact, radius, mask):
 
 @compile_parallel
 def append_rows(views, bounds, exact, mask):
-    row_count, live_count = views.row_count, views.live_count
     for i in numba.prange(mask.shape[0]):
-        slot = bounds.slots[i]
-        rho, place, known, limit = views.norms[slot], views.row_place[slot], exact[i], bounds.limit
-        rows = views.rows[slot]
-        first: int = row_count[slot]
-        count = first
-        for j in range(known.size):
-            if mask[i, j]:
-                rows[count] = j
-                count += 1
-        if count == first:
-            continue
-        fresh = rows[first:count].copy()
-        reached, ranking, near = np.empty(fresh.size, known.dtype), np.empty(fresh.size, np.int64), 0
-        for e in range(fresh.size):
-            j = fresh[e]
-            reached[e] = (limit - known[j]) / rho[j] if rho[j] > 0 else limit - known[j]
-            if not known[j] + rho[j] * bounds.radius[i] <= limit:
-                reached[e] = -np.inf
-                ranking[near] = e
-                near += 1
-        ranking[near:] = np.argsort(reached)[near:]
-        for e in range(fresh.size):
-            j = fresh[ranking[e]]
-            rows[first + e] = j
-            place[j] = first + e
-        if near:
-            live_count[slot] = first + near
-        row_count[slot] = count
+        fresh = np.flatnonzero(mask[i]).astype(np.uint32)
+        if fresh.size:
+            append_rows_of(bounds.slots[i], views, fresh, exact[i], bounds.radius[i], bounds.limit, fresh.size)
 
 
 @compile_parallel

@@ -1,29 +1,32 @@
 """The loops that screen one sample anew, within its pass: bound.py has the derivation, and views.py what they work on.
 
-Most samples that stop resting need no more rows: they are screened where they are, while their lists are in cache.
+Most samples that stop resting need few rows or none: they are screened where they are, while their lists are in cache.
 """
 
 from __future__ import annotations
 
 import numba
 
+from impl.certified.append_loops import widened
 from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
 from impl.certified.rest_loops import change_of, second_bound
 
 
 @numba.njit(cache=True, nogil=True)
-def rescreened_rows(slot, known, by_unit, change, inner, values, places, exact, changes):
+def rescreened_rows(slot, known, by_unit, change, inner, values, places, table, exact, changes):
     """How many rows of a sample are not certified, from the first on, or all where they are due for a new order.
 
-    −1 where units beside the rows are not certified, either. Writes the bounds at radius 0 and (D h)_r of all units.
+    Units beside the rows that are not certified become rows; −1 where there is no room for them, or where a reference
+    would be cheaper. Writes the bounds at radius 0 and (D h)_r of all units.
     Also returns how many multiply-adds it took.
     """
     bound = combine_sample(slot, known, values, places, by_unit.terms)
     products = _exact(slot, known, by_unit, change, inner, bound, exact, changes)
     rho, place, radius, limit = known.norms[slot], known.row_place[slot], bound.radius, by_unit.limit
     if _doubtful_beside_rows(exact, rho, place, radius, limit):
-        return -1, products
+        if widened(slot, known, exact, radius, limit, table) < 0:
+            return -1, products
     count = known.row_count[slot]
     if known.excess[slot] > RENEWAL * count:
         return count, products

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from impl.activation import LayerActivation
-from impl.certified.anchors import LayerCounts
+from impl.certified.anchors import COPYING, LayerCounts
 from impl.certified.bound import Bounds, limit_of
 from impl.certified.compiled import CompiledAnchorKernels
 from impl.certified.compiled_rows import Batch, Found, Units, change_views
@@ -55,27 +55,34 @@ class RestingLayer(CertifiedLayer):
         counts: LayerCounts,
         work: WorkMeter,
     ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
-        """See CertifiedLayer. First the samples that need no columns or rows; then the others, which are screened."""
+        """See CertifiedLayer. First the samples that find what they need; then the others, which are screened."""
         self._follow_drift()
-        panel, units = self.weights.panel, self._units(work)
+        panel, table, units = self.weights.panel, self.weights.table, self._units(work)
         batch = Batch(slots, support, values, torch.empty_like(support.units))
         found, everybody = Found(slots.numel(), values), np.ones(slots.numel(), np.bool_)
         known, advance = (self.arrays, self._rest, batch, units), self._rows_kernels.advance
         if panel is not None:
             change = change_views(panel, None, self.arrays)
-            advance(*known, change, everybody, found, screened=False)
+            advance(*known, change, table, everybody, found, screened=False)
         stopped = found.stopped
         if stopped.any():
             bounds, some = self._screen(batch, torch.from_numpy(stopped.nonzero()[0]), counts, work)
             if panel is None:  # nothing rests, where D h is not taken unit by unit
                 change = change_views(panel, bounds.change, self.arrays)
-            advance(*known, change, stopped, found, screened=True)
+            advance(*known, change, table, stopped, found, screened=True)
             if panel is not None:
                 self._set_to_rest(bounds, some, units)
-        counts.screened += found.screened
-        products = found.change_products
-        work.count(self.layer, products, values.element_size() * products)
+        self._count(found, counts, work)
         return found.activation(self.arrays.fan_out), batch.places
+
+    def _count(self, found: Found, counts: LayerCounts, work: WorkMeter) -> None:
+        """What was done within the samples' passes."""
+        done, width, size = found.done, self.arrays.fan_out, self.bias.element_size()
+        counts.screened += done.screened
+        counts.appended += done.columns + done.rows
+        counts.work += 2 * done.columns * width + COPYING * done.copies
+        products = done.changes + 2 * done.columns * width
+        work.count(self.layer, products, size * (done.changes + 3 * done.columns * width + 2 * done.copies))
 
     def _follow_drift(self) -> None:
         """Where D is not what updates have made of it, nothing rests."""

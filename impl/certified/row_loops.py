@@ -8,36 +8,43 @@ from __future__ import annotations
 import numba
 import numpy as np
 
+from impl.certified.append_loops import covered
 from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
 from impl.certified.rescreen_loops import rescreened_rows
 from impl.certified.rest_loops import certified_rows, change_of, set_sample_to_rest
 from impl.kernels.loops import compile_parallel
 
-# What became of a sample: it needs columns or rows first; or it is done.
+# What became of a sample: it has to be screened first; or it is done.
 STOPPED, DONE = 0, 1
 
-# What is counted of a sample.
-STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED = range(7)
-COUNTED = 7
+# What is counted of a sample; from CHANGES on, over all attempts.
+STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED, COLUMNS, ROWS, COPIES = range(10)
+COUNTED = 10
 
 
 @compile_parallel
-def advance(known, rest, batch, by_unit, change, screened, todo, counts, active_units, active):
+def advance(known, rest, batch, by_unit, change, table, screened, todo, counts, active_units, active):
     for i in numba.prange(batch.slots.size):
         if todo[i]:
-            _advance(i, known, rest, batch, by_unit, change, screened, counts[i], active_units[i], active[i])
+            _advance(i, known, rest, batch, by_unit, change, table, screened, counts[i], active_units[i], active[i])
 
 
 @numba.njit(cache=True, nogil=True)
-def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_units, active):
-    """Sample i: from its input to its active units, unless it needs columns or rows first."""
+def _advance(i, known, rest, batch, by_unit, change, table, screened, counts, active_units, active):
+    """Sample i: from its input to its active units, unless it has to be screened first."""
     slot = batch.slots[i]
     low, high = batch.offsets[i], batch.offsets[i + 1]
     units, values, places = batch.units[low:high], batch.values[low:high], batch.places[low:high]
-    counts[:] = 0
-    if not _located(known.column_place[slot], units, places):
+    counts[:CHANGES] = 0
+    if known.reference_count[slot] == 0:
         return
+    if not _located(known.column_place[slot], units, places):
+        rest.valid[slot] = False
+        came = covered(slot, known, units, places, table)
+        if came < 0:
+            return
+        counts[COLUMNS] += came
     tabulated = change.table.size > 0
     inner = np.zeros((0 if tabulated else change.right_numbers.shape[0], change.vectors), values.dtype)
     if not tabulated:
@@ -46,10 +53,16 @@ def _advance(i, known, rest, batch, by_unit, change, screened, counts, active_un
     if not screened:
         live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
         counts[CHANGES] += taken
-        if live < 0 and known.reference_count[slot] > 0:
+        if live < 0:
             exact, all_changes = np.empty(by_unit.bias.size, values.dtype), np.empty(by_unit.bias.size, values.dtype)
-            live, taken = rescreened_rows(slot, known, by_unit, change, inner, values, places, exact, all_changes)
+            before = known.row_count[slot]
+            live, taken = rescreened_rows(
+                slot, known, by_unit, change, inner, values, places, table, exact, all_changes
+            )
             counts[CHANGES] += taken
+            came = known.row_count[slot] - before
+            counts[ROWS] += came
+            counts[COPIES] += came * known.column_count[slot]
         if live < 0:
             return
         known.live_count[slot] = live

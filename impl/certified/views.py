@@ -24,8 +24,10 @@ class Views(NamedTuple):
     live_count: np.ndarray
     known_count: np.ndarray
     excess: np.ndarray
+    spent: np.ndarray
     numbers: np.ndarray
     offset: np.ndarray
+    lines: np.ndarray
     stride: np.ndarray
 
 
