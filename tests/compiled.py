@@ -7,7 +7,9 @@ from pathlib import Path
 # Around the plain functions of these modules no annotation can be checked.
 COMPILED = (
     "impl.kernels.loops",
+    "impl.kernels.factor_loops",
     "impl.kernels.stored",
+    "impl.certified.append_loops",
     "impl.certified.combine_loops",
     "impl.certified.loops",
     "impl.certified.rescreen_loops",

@@ -72,6 +72,8 @@ def test_a_function_with_array_annotations_is_wrapped(function):
 def test_functions_that_numba_compiles_are_left_alone():
     functions = {
         "impl.kernels.loops": "gather",
+        "impl.kernels.factor_loops": "project",
+        "impl.certified.append_loops": "append_column",
         "impl.certified.combine_loops": "combine",
         "impl.certified.loops": "screen",
         "impl.certified.rescreen_loops": "rescreened_rows",

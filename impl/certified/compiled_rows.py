@@ -15,7 +15,6 @@ from impl.certified.bound import Bounds
 from impl.certified.interface import Activation
 from impl.certified.rest import RestArrays
 from impl.certified.views import ChangeViews, CombinationViews, InputViews, RestViews, UnitViews, Views
-from impl.kernels import Factors
 from impl.kernels.compiled import by_unit, unsigned, use_threads
 from impl.support import Support
 from impl.weights.panels import Panel
@@ -213,22 +212,17 @@ def change_views(
     dtype = arrays.norms.numpy().dtype
     no_table = table.numpy() if table is not None else np.empty((0, 0), dtype)
     if panels:
-        right, left = (_factors(factors) for factors in (panels[0].right, panels[0].left))
-        return ChangeViews(*right, *left, panels[0].right.vectors, no_table)
-    right, left = (_no_factors(width, dtype) for width in (arrays.fan_in, arrays.fan_out))
-    return ChangeViews(*right, *left, 0, no_table)
+        right, left = panels[0].right, panels[0].left
+        *rights, _ = by_unit(right)
+        *lefts, length = by_unit(left)
+        return ChangeViews(*rights, *lefts, right.samples, right.vectors, length, no_table)
+    lists = [
+        (np.zeros(width + 1, np.int32), *_NOTHING, np.empty(0, dtype)) for width in (arrays.fan_in, arrays.fan_out)
+    ]
+    return ChangeViews(*lists[0], *lists[1], 0, 0, 0, no_table)
 
 
-_Lists = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-
-
-def _factors(factors: Factors) -> _Lists:
-    return *by_unit(factors), factors.values.numpy()
-
-
-def _no_factors(width: int, dtype: np.dtype) -> _Lists:
-    nothing = np.empty(0, np.uint32)
-    return np.zeros(width + 1, np.int32), nothing, nothing, np.empty((0, 0, 0), dtype)
+_NOTHING = np.empty(0, np.uint32), np.empty(0, np.uint64)
 
 
 def views_of(arrays: AnchorArrays) -> Views:

@@ -10,7 +10,8 @@ import numba
 from impl.certified.append_loops import widened
 from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
-from impl.certified.rest_loops import change_of, second_bound
+from impl.certified.rest_loops import second_bound
+from impl.kernels.factor_loops import sum_at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -47,16 +48,12 @@ def rescreened_rows(slot, known, by_unit, change, inner, values, places, table, 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _exact(slot, known, by_unit, change, inner, bound, exact, changes):
     """The bounds at radius 0; returns how many multiply-adds it took."""
-    samples, places, numbers, offsets = (
-        change.left_samples,
-        change.left_places,
-        change.left_numbers,
-        change.left_offsets,
-    )
+    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
+    offsets = change.left_offsets
     magnitudes, bias, looseness = by_unit.magnitudes, by_unit.bias, bound.looseness
     for unit in range(exact.size):
         first, last = offsets[unit], offsets[unit + 1]
-        changes[unit] = change_of(samples[first:last], places[first:last], numbers, inner)
+        changes[unit] = sum_at(first, last, samples, starts, numbers, length, inner)
     for unit in range(exact.size):
         exact[unit] = magnitudes[unit] * looseness - (changes[unit] - bias[unit])
     used = 2  # ρ and A
@@ -66,7 +63,7 @@ def _exact(slot, known, by_unit, change, inner, bound, exact, changes):
             used += 1
             for unit in range(exact.size):
                 exact[unit] += coefficient * product[unit]
-    return offsets[exact.size] * inner.shape[1] + used * exact.size
+    return offsets[exact.size] * change.vectors + used * exact.size
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

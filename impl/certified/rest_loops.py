@@ -9,6 +9,7 @@ from impl.certified.bound import BESIDE
 from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
 from impl.certified.views import SampleBound
+from impl.kernels.factor_loops import sum_at
 from impl.kernels.loops import compile_parallel
 
 # Screening a sample takes as long as looking at its units one by one, so many times in proportion to them (measured on
@@ -92,12 +93,8 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
 
     The first `with_products` of the units have row products.
     """
-    samples, entry_places, numbers, offsets = (
-        change.left_samples,
-        change.left_places,
-        change.left_numbers,
-        change.left_offsets,
-    )
+    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
+    offsets = change.left_offsets
     rho, products, row_products = known.norms[slot], known.products[slot], known.row_products[slot]
     magnitudes, bias, limit, multiply_adds = by_unit.magnitudes, by_unit.bias, by_unit.limit, 0
     factors, radius, looseness = bound.coefficients, bound.radius, bound.looseness
@@ -105,8 +102,8 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
         place = doubtful[doubtful.size - 1 - look]
         unit = units[place]
         first, last = offsets[unit], offsets[unit + 1]
-        changed = change_of(samples[first:last], entry_places[first:last], numbers, inner)
-        multiply_adds += (last - first) * inner.shape[1]
+        changed = sum_at(first, last, samples, starts, numbers, length, inner)
+        multiply_adds += (last - first) * change.vectors
         beside = magnitudes[unit] * looseness - (changed - bias[unit])
         if _reached(products, unit, factors) + beside + rho[unit] * radius <= limit:
             continue
@@ -115,17 +112,6 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
             continue
         return np.int64(place), look + 1, multiply_adds
     return -1, doubtful.size, multiply_adds
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def change_of(samples, places, numbers, inner):
-    """(D h)_r by the entries of a unit: their samples, and their places there."""
-    total = numbers.dtype.type(0)
-    for at in range(samples.size):
-        factor, vector = inner[samples[at]], numbers[samples[at], places[at]]
-        for t in range(factor.size):
-            total += factor[t] * vector[t]
-    return total
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

@@ -12,7 +12,8 @@ from impl.certified.append_loops import covered
 from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
 from impl.certified.rescreen_loops import rescreened_rows
-from impl.certified.rest_loops import certified_rows, change_of, set_sample_to_rest
+from impl.certified.rest_loops import certified_rows, set_sample_to_rest
+from impl.kernels.factor_loops import project_sample, sum_at
 from impl.kernels.loops import compile_parallel
 
 # What became of a sample: it has to be screened first; or it is done.
@@ -46,9 +47,8 @@ def _advance(i, known, rest, batch, by_unit, change, table, screened, counts, ac
             return
         counts[COLUMNS] += came
     tabulated = change.table.size > 0
-    inner = np.zeros((0 if tabulated else change.right_numbers.shape[0], change.vectors), values.dtype)
-    if not tabulated:
-        counts[CHANGES] += _project(change, units, values, inner)
+    inner, taken = _projected(change, units, values)
+    counts[CHANGES] += taken
     exact, all_changes = np.empty(0, values.dtype), np.empty(0, values.dtype)
     if not screened:
         live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
@@ -125,41 +125,24 @@ def _multiply(numbers, begin, stride, values, places, total):
         e += 1
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _project(change, units, values, inner):
-    """inner[j, t] = ⟨right_{j,t}, h⟩; returns how many products it took."""
-    offsets, samples, places, numbers = (
-        change.right_offsets,
-        change.right_samples,
-        change.right_places,
-        change.right_numbers,
-    )
-    products = 0
-    for e in range(units.size):
-        value, first, last = values[e], offsets[units[e]], offsets[units[e] + 1]
-        for at in range(first, last):
-            total, vector = inner[samples[at]], numbers[samples[at], places[at]]
-            for t in range(total.size):
-                total[t] += value * vector[t]
-        products += (last - first) * change.vectors
-    return products
+@numba.njit(cache=True, nogil=True)
+def _projected(change, units, values):
+    """⟨right_{j,t}, h⟩, with t over the length; and how many products it took."""
+    lists = change.right_offsets, change.right_samples, change.right_starts, change.right_numbers
+    inner = np.empty(change.samples * change.length, values.dtype)
+    return inner, project_sample(*lists, change.length, units, values, inner) * change.vectors
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@numba.njit(cache=True, nogil=True)
 def _changes_of(units, change, inner, changes):
     """D h at units; returns how many products it took."""
-    samples, places, numbers, offsets = (
-        change.left_samples,
-        change.left_places,
-        change.left_numbers,
-        change.left_offsets,
-    )
-    entries = 0
+    offsets, entries = change.left_offsets, 0
+    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
     for e in range(units.size):
         first, last = offsets[units[e]], offsets[units[e] + 1]
-        changes[e] = change_of(samples[first:last], places[first:last], numbers, inner)
+        changes[e] = sum_at(first, last, samples, starts, numbers, length, inner)
         entries += last - first
-    return entries * inner.shape[1]
+    return entries * change.vectors
 
 
 @numba.njit(cache=True, nogil=True)

@@ -109,15 +109,20 @@ class UnitViews(NamedTuple):
 
 
 class ChangeViews(NamedTuple):
-    """D, as one panel whose entries are listed by unit; or, where `table` is not empty, D h as a table by unit."""
+    """D, as one panel whose entries are listed by unit (factor_loops.py): `vectors` of its samples, padded to a length.
+
+    Or, where `table` is not empty, D h as a table by unit.
+    """
 
     right_offsets: np.ndarray
     right_samples: np.ndarray
-    right_places: np.ndarray
+    right_starts: np.ndarray
     right_numbers: np.ndarray
     left_offsets: np.ndarray
     left_samples: np.ndarray
-    left_places: np.ndarray
+    left_starts: np.ndarray
     left_numbers: np.ndarray
+    samples: int
     vectors: int
+    length: int
     table: np.ndarray

@@ -16,7 +16,7 @@ import numba
 import numpy as np
 import torch
 
-from impl.kernels import loops
+from impl.kernels import factor_loops, loops
 from impl.kernels.factors import Factors
 from impl.kernels.stored import stored
 from impl.kernels.workspace import Workspace
@@ -142,11 +142,11 @@ class CompiledKernels:
     ) -> Float[torch.Tensor, "samples t nc"]:
         """See Kernels. Only where a unit is in both supports, which is seldom."""
         outputs, samples = values.shape[0], support.samples
-        out = values.new_empty(outputs * samples, factors.samples, factors.vectors)
+        out = values.new_empty(outputs * samples, factors.samples, factors.values.shape[2])
         use_threads(_meetings(factors, support) * outputs)
         vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        loops.project(*by_unit(factors), factors.values.numpy(), *vectors, out.numpy())
-        return out.permute(1, 2, 0)
+        factor_loops.project(*by_unit(factors), *vectors, out.view(outputs * samples, -1).numpy())
+        return out[:, :, : factors.vectors].permute(1, 2, 0)
 
     def spread(
         self,
@@ -169,11 +169,12 @@ class CompiledKernels:
         self, factors: Factors, coefficients: Float[torch.Tensor, "samples t nc"], rows: Support
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Kernels. Likewise."""
-        inner = coefficients.permute(2, 0, 1).contiguous()
+        padding = factors.values.shape[2] - factors.vectors
+        inner = torch.nn.functional.pad(coefficients.permute(2, 0, 1), (0, padding)).flatten(1)
         out = inner.new_empty(inner.shape[0] // rows.samples, rows.entries)
         use_threads(_meetings(factors, rows) * out.shape[0])
         places = rows.offsets.numpy(), unsigned(rows.units)
-        loops.collect(*by_unit(factors), factors.values.numpy(), *places, inner.numpy(), out.numpy())
+        factor_loops.collect(*by_unit(factors), *places, inner.numpy(), out.numpy())
         return out
 
     def inner_products(
@@ -234,13 +235,18 @@ class CompiledUpdate:
         """See OuterUpdate."""
 
 
-def by_unit(factors: Factors) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each unit where its entries begin; and of each entry the sample and its place there."""
+FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
+
+
+def by_unit(factors: Factors) -> FactorsByUnit:
+    """For each unit where its entries begin; of each entry the sample, and where its vectors begin; these; their length."""
     if factors.kept is None:
-        order = np.zeros(factors.width + 1, np.int32), *np.empty((2, factors.entries), np.uint32)
-        loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), *order)
-        factors.kept = order
-    found: tuple[np.ndarray, np.ndarray, np.ndarray] = factors.kept
+        length = factors.values.shape[2]
+        order = np.zeros(factors.width + 1, np.int32), np.empty(factors.entries, np.uint32)
+        starts = np.empty(factors.entries, np.uint64)
+        factor_loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), length, *order, starts)
+        factors.kept = *order, starts, factors.values.view(-1).numpy(), length
+    found: FactorsByUnit = factors.kept
     return found
 
 

@@ -9,9 +9,11 @@ import torch
 from impl.support import Support, offsets_of
 from reference.contract.shapes import Bool, Float, Int
 
-# Room beyond what is needed, so that arrays are moved only now and then: for units, and for vectors.
+# Room beyond what is needed, so that arrays are moved only now and then.
 SPARE_UNITS = 1.25
-SPARE_VECTORS = 2
+
+# So many vectors there is room for: few, or multiples of the last.
+FEW_VECTORS = (4, 8, 16, 32)
 
 
 class Factors:
@@ -27,9 +29,10 @@ class Factors:
         vectors: How many each sample has.
         counts: (n,) int64, the size of its union.
         units: (n, room) int32, increasing; beyond a sample's count they mean nothing.
-        values: (n, room, room for vectors), by unit and vector; zero beyond a sample's count, and beyond `vectors`.
+        values: (n, room, length), by unit and vector: zero beyond a sample's count, and from `vectors` on up to the
+            length, for which there is room.
         entries: The sizes of all unions together.
-        kept: What kernels keep to themselves while no union grows; None afterwards.
+        kept: What kernels keep to themselves while no union grows and no array is moved; None afterwards.
     """
 
     def __init__(self, samples: int, width: int, like: torch.Tensor):
@@ -76,11 +79,18 @@ class Factors:
         if units > room:
             room = int(SPARE_UNITS * units)
         if vectors > vector_room:
-            vector_room = SPARE_VECTORS * vectors
+            vector_room = padded(vectors)
         if (samples, room, vector_room) == tuple(self.values.shape):
             return
+        self.kept = None
         old_units, old_values = self.units, self.values
         self.units = old_units.new_zeros(samples, room)
         self.units[:, : old_units.shape[1]] = old_units
         self.values = old_values.new_zeros(samples, room, vector_room)
         self.values[:, : old_values.shape[1], : old_values.shape[2]] = old_values
+
+
+def padded(vectors: int) -> int:
+    """A number of vectors that fills registers, and is no less."""
+    last = FEW_VECTORS[-1]
+    return next((few for few in FEW_VECTORS if vectors <= few), -(-vectors // last) * last)

@@ -195,53 +195,6 @@ def insert(counts, known, numbers, vectors, offsets, units, values):
             entry -= new
 
 
-@numba.njit(cache=True, nogil=True)
-def order_by_unit(counts, units, offsets, samples, places):
-    for i in range(counts.size):
-        for place in range(counts[i]):
-            offsets[units[i, place] + 1] += 1
-    for unit in range(offsets.size - 1):
-        offsets[unit + 1] += offsets[unit]
-    for i in range(counts.size - 1, -1, -1):  # filled from the end of each unit on, and so offsets become those before
-        for place in range(counts[i]):
-            at = offsets[units[i, place] + 1] - 1
-            offsets[units[i, place] + 1] = at
-            samples[at], places[at] = i, place
-    for unit in range(offsets.size - 1):
-        offsets[unit] = offsets[unit + 1]
-    offsets[offsets.size - 1] = samples.size
-
-
-@compile_parallel
-def project(unit_offsets, samples_by_unit, places_by_unit, numbers, offsets, units, values, out):
-    samples = offsets.size - 1
-    for i in numba.prange(samples):
-        for output in range(values.shape[0]):
-            totals = out[output * samples + i]
-            totals[:] = 0
-            for entry in range(offsets[i], offsets[i + 1]):
-                value = values[output, entry]
-                for at in range(unit_offsets[units[entry]], unit_offsets[units[entry] + 1]):
-                    total, vector = totals[samples_by_unit[at]], numbers[samples_by_unit[at], places_by_unit[at]]
-                    for t in range(total.size):
-                        total[t] += value * vector[t]
-
-
-@compile_parallel
-def collect(unit_offsets, samples_by_unit, places_by_unit, numbers, offsets, units, coefficients, out):
-    samples = offsets.size - 1
-    for i in numba.prange(samples):
-        for output in range(out.shape[0]):
-            factors = coefficients[output * samples + i]
-            for entry in range(offsets[i], offsets[i + 1]):
-                total = numbers.dtype.type(0)
-                for at in range(unit_offsets[units[entry]], unit_offsets[units[entry] + 1]):
-                    factor, vector = factors[samples_by_unit[at]], numbers[samples_by_unit[at], places_by_unit[at]]
-                    for t in range(factor.size):
-                        total += factor[t] * vector[t]
-                out[output, entry] = total
-
-
 # Elements of the part of a table that additions are scattered over at a time: it stays in cache.
 SCATTERED = 1 << 16
 

@@ -53,6 +53,7 @@ def candidates_only_at_the_anchor(anchors: Module) -> None:
 
     def append_rows(self: Any, bounds: Any, needed: Any, *more: Any) -> None:
         correct(self, bounds, torch.where(self._arrays.row_count[bounds.slots] > 0, 0, needed), *more)
+        self._arrays.spent[bounds.slots] = 2**40  # too much for samples to get rows within their pass
 
     anchors.Anchors.append_rows = append_rows
 

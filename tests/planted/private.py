@@ -19,7 +19,9 @@ from typing import Any
 COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
 SHARED = (
     "impl.kernels.loops",
+    "impl.kernels.factor_loops",
     "impl.kernels.triton.device",
+    "impl.certified.append_loops",
     "impl.certified.combine_loops",
     "impl.certified.loops",
     "impl.certified.rescreen_loops",
