@@ -20,6 +20,8 @@ def left_factors(
     work: WorkMeter,
 ) -> list[Float[torch.Tensor, "c _"]]:
     """g_{i,o,ℓ} for layers ℓ = 1 … L, on the active units of the layer, which are all that it lives on."""
+    if trace.left is not None:
+        return trace.left.take(work)
     factors = [readout.columns(trace.supports[-1], work) * activations[-1].scale]
     for layer in range(len(activations) - 1, 0, -1):
         rows, columns = trace.supports[layer], trace.supports[layer + 1]

@@ -28,6 +28,13 @@ class TransposedProduct(Protocol):
         """See Weights."""
 
 
+class LeftFactors(Protocol):
+    """Left factors that are there already."""
+
+    def take(self, work: WorkMeter) -> list[Float[torch.Tensor, "c _"]]:
+        """g_{i,o,ℓ} for layers ℓ = 1 … L, on the active units; counts what they took."""
+
+
 @dataclass(frozen=True)
 class Trace:
     """What a forward pass leaves for the rest of the iteration.
@@ -39,6 +46,7 @@ class Trace:
         operators: For every layer what the backward pass multiplies with.
         certificates: What was certified, layer by layer; empty where nothing was tried.
         notes: What was out of the ordinary.
+        left: Left factors that the pass has taken with it, as it was told that they are wanted; or None.
     """
 
     supports: list[Support]
@@ -47,17 +55,19 @@ class Trace:
     operators: Sequence[TransposedProduct]
     certificates: tuple[LayerCertificate, ...] = ()
     notes: tuple[str, ...] = ()
+    left: LeftFactors | None = None
 
 
 class ForwardPass(Protocol):
     """A way to evaluate the network. All compute the same function."""
 
-    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter, *, left: bool = False) -> Trace:
         """Evaluates the network.
 
         Args:
             X: Samples.
             work: Counts.
+            left: Whether left factors will be wanted: a pass may take them with it.
 
         Raises:
             SolveError: where a preactivation or an output overflows.
@@ -97,8 +107,8 @@ class GatherForward:
         self.biases: Sequence[Float[torch.Tensor, " _"] | None] = biases or [None] * len(weights)
         self.notes: tuple[str, ...] = ()
 
-    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
-        """See ForwardPass."""
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter, *, left: bool = False) -> Trace:
+        """See ForwardPass. Left factors are not taken."""
         support, values = nonzero_inputs(X)
         supports, hidden, overflow = [support], [values], Overflow()
         for layer, activation in enumerate(self.activations, start=1):

@@ -206,7 +206,7 @@ class SparseNetwork:
         work = WorkMeter(self._device)
 
         with work.phase("forward"):
-            trace = self._trace(samples, work)
+            trace = self._trace(samples, work, left=True)
             risk = LOSSES_BY_NAME[loss].value(trace.outputs, labels)
         with work.phase("backward"):
             left = self._left(trace, work)
@@ -337,8 +337,10 @@ class SparseNetwork:
         return isinstance(self.weights[0], LazyWeights)
 
     @full_precision
-    def _trace(self, samples: Float[torch.Tensor, "n d"], work: WorkMeter | None = None) -> Trace:
-        return self._forward_pass(samples, work or WorkMeter(self._device))
+    def _trace(
+        self, samples: Float[torch.Tensor, "n d"], work: WorkMeter | None = None, *, left: bool = False
+    ) -> Trace:
+        return self._forward_pass(samples, work or WorkMeter(self._device), left=left)
 
     @full_precision
     def _left(self, trace: Trace, work: WorkMeter | None = None) -> list[Float[torch.Tensor, "c _"]]:

@@ -38,5 +38,9 @@ class Readout:
     def columns(self, support: Support, work: WorkMeter) -> Float[torch.Tensor, "c entries"]:
         """The columns of A at the active units, one for every entry."""
         out = self.table[support.units.long()].T.contiguous()
-        work.count(0, out.numel(), tensor_bytes(support.units, out, out))
+        self.count_columns(support, out, work)
         return out
+
+    def count_columns(self, support: Support, columns: Float[torch.Tensor, "c entries"], work: WorkMeter) -> None:
+        """Counts what reading these columns has taken."""
+        work.count(0, columns.numel(), tensor_bytes(support.units, columns, columns))

@@ -9,12 +9,16 @@ COMPILED = (
     "impl.kernels.loops",
     "impl.kernels.factor_loops",
     "impl.kernels.stored",
+    "impl.certified.addresses",
     "impl.certified.append_loops",
     "impl.certified.combine_loops",
+    "impl.certified.course_loops",
+    "impl.certified.layer_table",
     "impl.certified.loops",
     "impl.certified.rescreen_loops",
     "impl.certified.rest_loops",
     "impl.certified.row_loops",
+    "impl.certified.transposed_loops",
 )
 
 

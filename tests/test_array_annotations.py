@@ -73,12 +73,16 @@ def test_functions_that_numba_compiles_are_left_alone():
     functions = {
         "impl.kernels.loops": "gather",
         "impl.kernels.factor_loops": "project",
+        "impl.certified.addresses": "vector",
         "impl.certified.append_loops": "append_column",
         "impl.certified.combine_loops": "combine",
+        "impl.certified.course_loops": "course",
+        "impl.certified.layer_table": "known_at",
         "impl.certified.loops": "screen",
         "impl.certified.rescreen_loops": "rescreened_rows",
         "impl.certified.rest_loops": "set_to_rest",
         "impl.certified.row_loops": "advance",
+        "impl.certified.transposed_loops": "transpose_sample",
     }
     assert {*functions, "impl.kernels.stored"} == set(COMPILED)  # which has what the loops of the first call
     for module, function in functions.items():

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import torch
 
@@ -13,14 +14,17 @@ from impl.certified.interface import AnchorKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.outlook import Outlook
 from impl.certified.samples import Key, Recurrence, SampleSlots, keys_of
-from impl.certified.select import certified_layer
+from impl.certified.select import certified_course, certified_layer
 from impl.certified.self_check import check
-from impl.forward import GatherForward, Trace, TransposedProduct, check_finite, nonzero_inputs
+from impl.forward import GatherForward, LeftFactors, Trace, TransposedProduct, check_finite, nonzero_inputs
 from impl.support import Support
 from impl.weights import LazyWeights
 from impl.work import WorkMeter
 from reference.contract import LayerCertificate
 from reference.contract.shapes import Float, Int
+
+if TYPE_CHECKING:
+    from impl.certified.course import Course
 
 # One part in so many of the memory is for what is linear in the widths, beside the blocks.
 BOUNDS_SHARE = 4
@@ -63,39 +67,35 @@ class CertifiedForward:
             kernels = gather.kernels, anchor_kernels
             self.layers.append(certified_layer(layer, weight, bias, activation, *kernels, room, below))
         self._outlooks = [Outlook(insistent=insistent) for _ in weights]
+        self._courses: dict[tuple[int, int], Course] = {}  # by the first of their layers, and the one after the last
 
-    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter) -> Trace:
+    def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter, *, left: bool = False) -> Trace:
         """See ForwardPass."""
         keys = keys_of(X)
         if not self._recurrence.observe(keys) and not self._insistent:
             return replace(self._gather(X, work), notes=("gather pass, as most samples have not come before",))
         self._make_room(keys)
         slots = self._samples.of(keys, X.device)
+        for layer in self.layers:
+            layer.anchors.grow_slots(self._samples.slots)
         support, values = nonzero_inputs(X)
         supports, hidden = [support], [values]
         operators: list[TransposedProduct] = []
         certificates: list[LayerCertificate] = []
         notes: list[str] = []
-        for layer, outlook in zip(self.layers, self._outlooks, strict=True):
-            layer.anchors.grow_slots(self._samples.slots)
-            taken, why = self._certified(layer, outlook, slots, supports[-1], hidden[-1], work)
-            if taken is None:
-                support, active = self._gather.layer(layer.layer, supports[-1], hidden[-1], work)
-                counts = LayerCounts()
-                operators.append(self._gather.weights[layer.layer - 1])
-            else:
-                support, active, counts = taken.support, taken.active, taken.counts
-                operators.append(taken)
-            if why:
-                notes.append(f"layer {layer.layer}: {why}")
-            supports.append(support)
-            hidden.append(layer.activation.value(active))
-            certificates.append(
-                LayerCertificate(counts.anchors, counts.candidates, counts.certified, counts.appended, layer.bytes)
-            )
+        factors: LeftFactors | None = None
+        while len(operators) < len(self.layers):
+            inputs = slots, supports[-1], hidden[-1], work
+            passes, factors = self._course(len(operators), *inputs, left=left)
+            alone = () if passes else (self._alone(len(operators), *inputs, notes),)
+            for taken in (*passes, *alone):
+                operators.append(taken.operator)
+                supports.append(taken.support)
+                hidden.append(taken.hidden)
+                certificates.append(_certificate(taken.counts, self.layers[len(certificates)]))
         outputs = self._gather.readout.apply(supports[-1], hidden[-1], work)
         check_finite(outputs, "outputs")
-        return Trace(supports, hidden, outputs, operators, tuple(certificates), tuple(notes))
+        return Trace(supports, hidden, outputs, operators, tuple(certificates), tuple(notes), factors)
 
     def settle(self, trace: Trace) -> tuple[str, ...]:
         """See ForwardPass. Certificates that do not pay are suspended, and folds told what they would have to earn."""
@@ -114,6 +114,54 @@ class CertifiedForward:
                 notes.append(f"layer {layer.layer}: suspended, as {outlook.reason}")
         return tuple(notes)
 
+    def _course(
+        self,
+        index: int,
+        slots: Int[torch.Tensor, " n"],
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        work: WorkMeter,
+        *,
+        left: bool,
+    ) -> tuple[list[LayerPass], LeftFactors | None]:
+        """The passes of as many layers as samples can go through in one course; and left factors, if that is all."""
+        end = index
+        while end < len(self.layers) and self.layers[end].rests and not self._outlooks[end].suspended:
+            end += 1
+        if end == index:
+            return [], None
+        course = self._courses.get((index, end))
+        if course is None:
+            readout = self._gather.readout if end - index == len(self.layers) else None
+            course = self._courses[index, end] = certified_course(self.layers[index:end], readout)
+        try:
+            passes, factors = course.run(slots, support, values, work, left=left)
+        except OutOfRoom:  # the layer is tried alone, where there are ways to make room
+            return [], None
+        if self._self_check:
+            for layer, taken in zip(self.layers[index:], passes, strict=False):
+                check(layer, taken, support, values)
+                support, values = taken.support, taken.hidden
+        return passes, factors
+
+    def _alone(
+        self,
+        index: int,
+        slots: Int[torch.Tensor, " n"],
+        support: Support,
+        values: Float[torch.Tensor, " entries"],
+        work: WorkMeter,
+        notes: list[str],
+    ) -> LayerPass | GatherPass:
+        """One layer's pass, certified or not; and what there is to say about it."""
+        layer, outlook = self.layers[index], self._outlooks[index]
+        taken = None if outlook.suspended else self._certified(layer, outlook, slots, support, values, work)
+        if taken is not None:
+            return taken
+        notes.append(f"layer {layer.layer}: gather pass, as {outlook.reason}")
+        support, active = self._gather.layer(layer.layer, support, values, work)
+        return GatherPass(self._gather.weights[index], support, layer.activation.value(active))
+
     def _certified(
         self,
         layer: CertifiedLayer,
@@ -122,26 +170,21 @@ class CertifiedForward:
         support: Support,
         values: Float[torch.Tensor, " entries"],
         work: WorkMeter,
-    ) -> tuple[LayerPass | None, str]:
-        """One layer's pass, or None; and what there is to say about it."""
-        if outlook.suspended:
-            return None, f"gather pass, as {outlook.reason}"
-        taken = None
+    ) -> LayerPass | None:
+        """One layer's pass; None, and certificates suspended, where there is no room."""
         for make_room in (None, lambda: self._forget(slots.numel()), lambda: layer.anchors.forget(slots)):
             try:
                 if make_room is not None:
                     make_room()
                 taken = layer.forward(slots, support, values, work)
-                break
             except OutOfRoom:  # blocks that have grown leave gaps; new ones do not
                 continue
-        if taken is None:
-            layer.anchors.forget(slots)
-            outlook.suspend("blocks do not fit the memory that certificates may use")
-            return None, f"gather pass, as {outlook.reason}"
-        if self._self_check:
-            check(layer, taken, support, values)
-        return taken, ""
+            if self._self_check:
+                check(layer, taken, support, values)
+            return taken
+        layer.anchors.forget(slots)
+        outlook.suspend("blocks do not fit the memory that certificates may use")
+        return None
 
     def _make_room(self, keys: Sequence[Key]) -> None:
         """Forgets samples that have not come for long where the bounds of all would take a quarter of the memory."""
@@ -156,3 +199,17 @@ class CertifiedForward:
         if gone.numel():
             for layer in self.layers:
                 layer.anchors.forget(gone[gone < layer.arrays.slots])
+
+
+@dataclass(frozen=True, eq=False)
+class GatherPass:
+    """What a gather pass leaves of a layer: see LayerPass."""
+
+    operator: TransposedProduct
+    support: Support
+    hidden: Float[torch.Tensor, " active_entries"]
+    counts: LayerCounts = field(default_factory=LayerCounts)
+
+
+def _certificate(counts: LayerCounts, layer: CertifiedLayer) -> LayerCertificate:
+    return LayerCertificate(counts.anchors, counts.candidates, counts.certified, counts.appended, layer.bytes)

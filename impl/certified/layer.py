@@ -62,6 +62,7 @@ class CertifiedLayer(ABC):
         self._base, self._version = weights.state.base, weights.state.version
         self._magnitudes = RowMagnitudes(fan_out, anchor_kernels, weights.table.device, weights.table.dtype)
 
+    @abstractmethod
     def forward(
         self,
         slots: Int[torch.Tensor, " n"],
@@ -81,26 +82,23 @@ class CertifiedLayer(ABC):
             SolveError: where a preactivation overflows.
             OutOfRoom: where there is none for the blocks.
         """
-        self._follow_base()
-        counts = LayerCounts()
-        found, places = self._find(slots, support, values, counts, work)
+
+    def _pass(
+        self,
+        slots: Int[torch.Tensor, " n"],
+        inputs: Support,
+        found: Activation,
+        hidden: Float[torch.Tensor, " active_entries"],
+        counts: LayerCounts,
+        work: WorkMeter,
+    ) -> LayerPass:
+        """What a pass leaves, with its work counted."""
         check_finite(found.values, f"preactivations in layer {self.layer}")
         counts.work += found.multiply_adds + found.moved + SCREENING * counts.screened * self.arrays.fan_out
         counts.candidates, counts.certified = found.rows, slots.numel() * self.arrays.fan_out - found.rows
-        numbers = found.multiply_adds + found.moved + 3 * found.rows + support.entries
-        work.count(self.layer, found.multiply_adds, values.element_size() * numbers)
-        return LayerPass(self, slots, places, found.support, found.values, counts)
-
-    @abstractmethod
-    def _find(
-        self,
-        slots: Int[torch.Tensor, " n"],
-        support: Support,
-        values: Float[torch.Tensor, " entries"],
-        counts: LayerCounts,
-        work: WorkMeter,
-    ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
-        """The active units, and the places of the active inputs among the columns."""
+        numbers = found.multiply_adds + found.moved + 3 * found.rows + inputs.entries
+        work.count(self.layer, found.multiply_adds, hidden.element_size() * numbers)
+        return LayerPass(self, slots, inputs, found.support, found.values, hidden, counts)
 
     def _screened(
         self,
@@ -131,18 +129,30 @@ class CertifiedLayer(ABC):
         work: WorkMeter,
     ) -> Float[torch.Tensor, "c row_entries"]:
         """See Weights, on what a pass has left."""
-        out = self._anchor_kernels.apply_transpose(self.arrays, taken.slots, rows, taken.places, columns, values)
-        pairs = rows.pairs_with(columns)
-        moved = pairs * out.element_size() + tensor_bytes(taken.places, columns.units, values, out)
-        work.count(self.layer, pairs * values.shape[0], moved)
+        places, _ = self._anchor_kernels.locate(self.arrays, taken.slots, rows)
+        out = self._anchor_kernels.apply_transpose(self.arrays, taken.slots, rows, places, columns, values)
+        self.count_transpose(rows, columns, out, work)
         if self.weights.rank:
             out -= self.weights.low_rank_transpose(rows, columns, values, work)
         return out
+
+    def count_transpose(
+        self, rows: Support, columns: Support, out: Float[torch.Tensor, "c row_entries"], work: WorkMeter
+    ) -> None:
+        """Counts what a product with (W⁰)ᵀ has taken."""
+        pairs, outputs = rows.pairs_with(columns), out.shape[0]
+        numbers = pairs + outputs * (columns.entries + rows.entries)
+        work.count(self.layer, pairs * outputs, numbers * out.element_size() + tensor_bytes(rows.units, columns.units))
 
     @property
     def bytes(self) -> int:
         """What is kept of samples."""
         return self.arrays.bytes
+
+    @property
+    def rests(self) -> bool:
+        """Whether its samples can go through it on a course (course.py)."""
+        return False
 
     def candidates(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, "n fan_out"]:
         """Which units the last pass of these samples computed."""
@@ -249,18 +259,27 @@ class LayerPass:
     Attributes:
         layer: Whose anchors were used.
         slots: Of the samples.
-        places: Of the active inputs among the columns.
+        inputs: Active inputs.
         support: Active units.
         active: Their preactivations.
+        hidden: And hidden values.
         counts: What was done.
+        changes_back: Multiply-adds with Dᵀ that left factors took, where they were taken on the way.
     """
 
     layer: CertifiedLayer
     slots: Int[torch.Tensor, " n"]
-    places: Int[torch.Tensor, " entries"]
+    inputs: Support
     support: Support
     active: Float[torch.Tensor, " active_entries"]
+    hidden: Float[torch.Tensor, " active_entries"]
     counts: LayerCounts
+    changes_back: int = 0
+
+    @property
+    def operator(self) -> LayerPass:
+        """What the backward pass multiplies with."""
+        return self
 
     def apply_transpose(
         self, rows: Support, columns: Support, values: Float[torch.Tensor, "c column_entries"], work: WorkMeter

@@ -7,6 +7,7 @@ import numpy as np
 
 from impl.certified.append_loops import append_column, append_rows_of
 from impl.certified.interface import RENEWAL
+from impl.certified.transposed_loops import transpose_sample
 from impl.kernels.loops import BLOCK_ROWS, compile_parallel
 
 # Units and samples whose bounds are looked at in one go, and units of which what is read by unit stays in cache.
@@ -266,68 +267,8 @@ def fill(views, slots, first, column_offsets, unit_offsets, entry_by_unit, sampl
 
 @compile_parallel
 def apply_transpose(views, slots, offsets, places, column_offsets, column_units, values, out):
-    numbers, block_offset, stride, row_place = views.numbers, views.offset, views.stride, views.row_place
     for i in numba.prange(slots.size):
-        slot, low, high = slots[i], column_offsets[i], column_offsets[i + 1]
-        above, rows = np.empty(high - low, np.uint32), 0
-        for entry in range(low, high):
-            place = row_place[slot, column_units[entry]]
-            above[entry - low] = place
-            rows = max(rows, place + 1)
+        low, high = column_offsets[i], column_offsets[i + 1]
         first, last = offsets[i], offsets[i + 1]
-        block = numbers[block_offset[slot] :]
-        if values.itemsize < 8:
-            given = np.zeros((values.shape[0], rows))
-            for output in range(values.shape[0]):
-                for e in range(above.size):
-                    given[output, above[e]] = values[output, low + e]
-            _dots(block, stride[slot], places[first:last], given, out[:, first:last])
-        else:
-            _dots_by_unit(block, stride[slot], places[first:last], above, values[:, low:high], out[:, first:last])
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _dots(block, stride, places, given, out):
-    """Lines times vectors over the rows as they come, zero where rows are not active: nothing scattered is read.
-
-    Sums are in float64, so that the order of rows, which has a history, makes no difference to a float32.
-    """
-    rows = given.shape[1]
-    for e in range(0, places.size, 4):
-        count = min(4, places.size - e)
-        p = _line(block, stride, places[e], rows)
-        q = _line(block, stride, places[e + min(1, count - 1)], rows)  # past the last one, some that came before
-        r = _line(block, stride, places[e + min(2, count - 1)], rows)
-        s = _line(block, stride, places[e + count - 1], rows)
-        for output in range(given.shape[0]):
-            vector, sum_p, sum_q, sum_r, sum_s = given[output], 0.0, 0.0, 0.0, 0.0
-            for j in range(rows):
-                factor = vector[j]
-                sum_p += np.float64(p[j]) * factor
-                sum_q += np.float64(q[j]) * factor
-                sum_r += np.float64(r[j]) * factor
-                sum_s += np.float64(s[j]) * factor
-            sums = sum_p, sum_q, sum_r, sum_s
-            for j in range(count):
-                out[output, e + j] = sums[j]
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _dots_by_unit(block, stride, places, above, values, out):
-    """The same in float64, where sums have to be in the order of units to be the same whatever that of rows."""
-    picked = np.empty(above.size, values.dtype)
-    for e in range(places.size):
-        line = block[places[e] * stride :]
-        for j in range(above.size):
-            picked[j] = line[above[j]]
-        for output in range(values.shape[0]):
-            vector, total = values[output], 0.0
-            for j in range(above.size):
-                total += picked[j] * vector[j]
-            out[output, e] = total
-
-
-@numba.njit(cache=True, nogil=True)
-def _line(block, stride, place, rows):
-    begin = place * stride
-    return block[begin : begin + rows]
+        mine = column_units[low:high], values[:, low:high], out[:, first:last]
+        transpose_sample(views, slots[i], places[first:last], *mine)

@@ -25,9 +25,9 @@ def rescreened_rows(slot, known, by_unit, change, inner, values, places, table, 
     bound = combine_sample(slot, known, values, places, by_unit.terms)
     products = _exact(slot, known, by_unit, change, inner, bound, exact, changes)
     rho, place, radius, limit = known.norms[slot], known.row_place[slot], bound.radius, by_unit.limit
-    if _doubtful_beside_rows(exact, rho, place, radius, limit):
-        if widened(slot, known, exact, radius, limit, table) < 0:
-            return -1, products
+    doubtful = _doubtful_beside_rows(exact, rho, place, radius, limit)
+    if doubtful and widened(slot, known, exact, radius, limit, table) < 0:
+        return -1, products
     count = known.row_count[slot]
     if known.excess[slot] > RENEWAL * count:
         return count, products

@@ -1,6 +1,6 @@
 """The loops of a compiled pass over rows; views.py tells what they work on.
 
-Each sample is taken from its input to its active units by one thread, while its block and lists are in cache.
+A sample is taken from its input to its active units while its block and lists are in cache.
 """
 
 from __future__ import annotations
@@ -14,29 +14,20 @@ from impl.certified.interface import RENEWAL
 from impl.certified.rescreen_loops import rescreened_rows
 from impl.certified.rest_loops import certified_rows, set_sample_to_rest
 from impl.kernels.factor_loops import project_sample, sum_at
-from impl.kernels.loops import compile_parallel
 
 # What became of a sample: it has to be screened first; or it is done.
 STOPPED, DONE = 0, 1
 
 # What is counted of a sample; from CHANGES on, over all attempts.
-STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED, COLUMNS, ROWS, COPIES = range(10)
-COUNTED = 10
-
-
-@compile_parallel
-def advance(known, rest, batch, by_unit, change, table, screened, todo, counts, active_units, active):
-    for i in numba.prange(batch.slots.size):
-        if todo[i]:
-            _advance(i, known, rest, batch, by_unit, change, table, screened, counts[i], active_units[i], active[i])
+STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED, COLUMNS, ROWS, COPIES, CHANGES_BACK = range(11)
+COUNTED = 11
 
 
 @numba.njit(cache=True, nogil=True)
-def _advance(i, known, rest, batch, by_unit, change, table, screened, counts, active_units, active):
-    """Sample i: from its input to its active units, unless it has to be screened first."""
-    slot = batch.slots[i]
-    low, high = batch.offsets[i], batch.offsets[i + 1]
-    units, values, places = batch.units[low:high], batch.values[low:high], batch.places[low:high]
+def advance(batch, known, rest, by_unit, change, table, screened, found):
+    """One sample: from its input to its active units, unless it has to be screened first."""
+    i, slot, units, values, places = batch
+    counts, active_units, active = found
     counts[:CHANGES] = 0
     if known.reference_count[slot] == 0:
         return
@@ -51,18 +42,8 @@ def _advance(i, known, rest, batch, by_unit, change, table, screened, counts, ac
     counts[CHANGES] += taken
     exact, all_changes = np.empty(0, values.dtype), np.empty(0, values.dtype)
     if not screened:
-        live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
-        counts[CHANGES] += taken
-        if live < 0:
-            exact, all_changes = np.empty(by_unit.bias.size, values.dtype), np.empty(by_unit.bias.size, values.dtype)
-            before = known.row_count[slot]
-            live, taken = rescreened_rows(
-                slot, known, by_unit, change, inner, values, places, table, exact, all_changes
-            )
-            counts[CHANGES] += taken
-            came = known.row_count[slot] - before
-            counts[ROWS] += came
-            counts[COPIES] += came * known.column_count[slot]
+        inputs = inner, values, places
+        live, exact, all_changes = _live_rows(slot, known, rest, by_unit, change, inputs, table, counts)
         if live < 0:
             return
         known.live_count[slot] = live
@@ -92,6 +73,27 @@ def _advance(i, known, rest, batch, by_unit, change, table, screened, counts, ac
         counts[SCREENED] = 1
         bound = combine_sample(slot, known, values, places, by_unit.terms)  # with the row reference that may have come
         set_sample_to_rest(slot, known, rest, by_unit, values, places, bound, exact, all_changes)
+
+
+@numba.njit(cache=True, nogil=True)
+def _live_rows(slot, known, rest, by_unit, change, inputs, table, counts):
+    """How many rows have to be computed, from the first on; −1 where the sample has to be screened first.
+
+    Where it was screened for that, also the bounds at radius 0 and (D h)_r of all units; they are empty where it rests.
+    """
+    inner, values, places = inputs
+    nothing = np.empty(0, values.dtype)
+    live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
+    counts[CHANGES] += taken
+    if live >= 0:
+        return live, nothing, nothing
+    width, before = by_unit.bias.size, known.row_count[slot]
+    exact, changes = np.empty(width, values.dtype), np.empty(width, values.dtype)
+    live, taken = rescreened_rows(slot, known, by_unit, change, inner, values, places, table, exact, changes)
+    counts[CHANGES] += taken
+    counts[ROWS] += known.row_count[slot] - before
+    counts[COPIES] += (known.row_count[slot] - before) * known.column_count[slot]
+    return live, exact, changes
 
 
 @numba.njit(cache=True, nogil=True)
@@ -210,11 +212,3 @@ def _renew(slot, known, values, places, products, active, z, limit):
         source = line.copy()
         for place in range(count):
             line[place] = source[old[place]]
-
-
-@compile_parallel
-def compact(padded_units, padded, offsets, samples, units, values):
-    for i in numba.prange(offsets.size - 1):
-        for e in range(offsets[i + 1] - offsets[i]):
-            entry = offsets[i] + e
-            samples[entry], units[entry], values[entry] = i, padded_units[i, e], padded[i, e]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 
 from impl.certified.anchors import LayerCounts
-from impl.certified.interface import Activation, ScreeningKernels
-from impl.certified.layer import CertifiedLayer
+from impl.certified.interface import ScreeningKernels
+from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.support import Support
 from impl.work import WorkMeter
 from reference.contract.shapes import Float, Int
@@ -17,15 +17,17 @@ class ScreenedLayer(CertifiedLayer):
 
     _anchor_kernels: ScreeningKernels
 
-    def _find(
+    def forward(
         self,
         slots: Int[torch.Tensor, " n"],
         support: Support,
         values: Float[torch.Tensor, " entries"],
-        counts: LayerCounts,
         work: WorkMeter,
-    ) -> tuple[Activation, Int[torch.Tensor, " entries"]]:
+    ) -> LayerPass:
         """See CertifiedLayer."""
+        self._follow_base()
+        counts = LayerCounts()
         bounds, places = self._screened(slots, support, values, counts, work)
         batch = support, values, places
-        return self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold), places
+        found = self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold)
+        return self._pass(slots, support, found, self.activation.value(found.values), counts, work)

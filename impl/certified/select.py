@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import cast
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
 
 import torch
 
@@ -10,8 +11,12 @@ from impl.activation import LayerActivation
 from impl.certified.interface import AnchorKernels, ScreeningKernels
 from impl.certified.layer import CertifiedLayer
 from impl.kernels import Kernels
+from impl.readout import Readout
 from impl.weights import LazyWeights
 from reference.contract.shapes import Float
+
+if TYPE_CHECKING:
+    from impl.certified.course import Course
 
 
 def select_anchor_kernels(kernels: Kernels) -> AnchorKernels:
@@ -49,3 +54,11 @@ def certified_layer(
 
     screening = cast("ScreeningKernels", anchor_kernels)
     return ScreenedLayer(layer, weights, bias, activation, kernels, screening, room, below)
+
+
+def certified_course(layers: Sequence[CertifiedLayer], readout: Readout | None) -> Course:
+    """The course of samples through layers that rest."""
+    from impl.certified.course import Course
+    from impl.certified.resting_layer import RestingLayer
+
+    return Course([layer for layer in layers if isinstance(layer, RestingLayer)], readout)

@@ -126,3 +126,14 @@ class ChangeViews(NamedTuple):
     vectors: int
     length: int
     table: np.ndarray
+
+
+class FoundViews(NamedTuple):
+    """What a course finds in a layer: those of Found."""
+
+    counts: np.ndarray
+    units: np.ndarray
+    active: np.ndarray
+    hidden: np.ndarray
+    places: np.ndarray
+    left: np.ndarray

@@ -239,7 +239,7 @@ FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
 
 
 def by_unit(factors: Factors) -> FactorsByUnit:
-    """For each unit where its entries begin; of each entry the sample, and where its vectors begin; these; their length."""
+    """Where entries of a unit begin; of each entry its sample, and where its vectors begin; these; and their length."""
     if factors.kept is None:
         length = factors.values.shape[2]
         order = np.zeros(factors.width + 1, np.int32), np.empty(factors.entries, np.uint32)

@@ -1,0 +1,104 @@
+"""The loop over the samples of a course: each is taken by one thread from its inputs through the layers, and back to
+its left factors, while its blocks are in cache.
+"""
+
+from __future__ import annotations
+
+import numba
+
+from impl.certified.layer_table import (
+    SCALE,
+    SHIFT,
+    by_unit_at,
+    change_at,
+    found_at,
+    known_at,
+    rest_at,
+    weights_at,
+)
+from impl.certified.row_loops import ACTIVE, CHANGES_BACK, DONE, STATUS, advance
+from impl.certified.transposed_loops import transpose_change, transpose_sample
+from impl.kernels.loops import compile_parallel
+
+
+@compile_parallel
+def course(table, numbers, slots, offsets, units, values, readout, first, screened, backward, todo):
+    for i in numba.prange(slots.size):
+        if todo[i]:
+            mine = units[offsets[i] : offsets[i + 1]], values[offsets[i] : offsets[i + 1]]
+            done = _forward(i, slots[i], table, numbers, mine, first, screened)
+            if done and backward:
+                _backward(i, slots[i], table, numbers, readout)
+
+
+@numba.njit(cache=True, nogil=True)
+def _forward(i, slot, table, numbers, inputs, first, screened):
+    """Sample i through the layers from `first` on; whether it came through all of them."""
+    units, values = inputs
+    for layer in range(first, table.shape[0]):
+        if layer > 0:
+            units, values = _found_below(i, table[layer - 1], values)
+        found = found_at(table[layer], values)
+        known, rest = known_at(table[layer], values), rest_at(table[layer], values)
+        by_unit, change = (
+            by_unit_at(table[layer], numbers[layer], values),
+            change_at(table[layer], numbers[layer], values),
+        )
+        batch = i, slot, units, values, found.places[i, : units.size]
+        places = found.counts[i], found.units[i], found.active[i]
+        advance(
+            batch, known, rest, by_unit, change, weights_at(table[layer], values), screened and layer == first, places
+        )
+        if found.counts[i, STATUS] != DONE:
+            return False
+        shift, scale = values.dtype.type(numbers[layer, SHIFT]), values.dtype.type(numbers[layer, SCALE])
+        active, hidden = found.active[i], found.hidden[i]
+        for e in range(found.counts[i, ACTIVE]):
+            hidden[e] = (active[e] - shift) * scale
+    return True
+
+
+@numba.njit(cache=True, nogil=True)
+def _found_below(i, table, like):
+    """Active units of a layer, and hidden values on them."""
+    below = found_at(table, like)
+    count = below.counts[i, ACTIVE]
+    return below.units[i, :count], below.hidden[i, :count]
+
+
+@numba.njit(cache=True, nogil=True)
+def _backward(i, slot, table, numbers, readout):
+    """The left factors of sample i, from the last layer down."""
+    top = table.shape[0] - 1
+    above = found_at(table[top], readout)
+    scale = readout.dtype.type(numbers[top, SCALE])
+    for e in range(above.counts[i, ACTIVE]):
+        for output in range(readout.shape[1]):
+            above.left[i, output, e] = readout[above.units[i, e], output] * scale
+    for layer in range(top, 0, -1):
+        above, below = found_at(table[layer], readout), found_at(table[layer - 1], readout)
+        known, change = known_at(table[layer], readout), change_at(table[layer], numbers[layer], readout)
+        count, less = above.counts[i, ACTIVE], below.counts[i, ACTIVE]
+        units, values, out = above.units[i, :count], above.left[i, :, :count], below.left[i, :, :less]
+        transpose_sample(known, slot, above.places[i, :less], units, values, out)
+        above.counts[i, CHANGES_BACK] += transpose_change(change, units, values, below.units[i, :less], out)
+        scale = readout.dtype.type(numbers[layer - 1, SCALE])
+        for output in range(out.shape[0]):
+            for e in range(less):
+                out[output, e] *= scale
+
+
+@compile_parallel
+def compact(padded_units, padded, padded_hidden, offsets, samples, units, values, hidden):
+    for i in numba.prange(offsets.size - 1):
+        for e in range(offsets[i + 1] - offsets[i]):
+            entry = offsets[i] + e
+            samples[entry], units[entry] = i, padded_units[i, e]
+            values[entry], hidden[entry] = padded[i, e], padded_hidden[i, e]
+
+
+@compile_parallel
+def compact_left(padded, offsets, left):
+    for i in numba.prange(offsets.size - 1):
+        for output in range(left.shape[0]):
+            left[output, offsets[i] : offsets[i + 1]] = padded[i, output, : offsets[i + 1] - offsets[i]]
