@@ -5,6 +5,7 @@ its left factors, while its blocks are in cache.
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from impl.certified.layer_table import (
     SCALE,
@@ -25,30 +26,28 @@ from impl.kernels.loops import compile_parallel
 def course(table, numbers, slots, offsets, units, values, readout, first, screened, backward, todo):
     for i in numba.prange(slots.size):
         if todo[i]:
+            sample = np.int64(i), slots[i]  # within a prange numba takes i for unsigned: all would be compiled twice
             mine = units[offsets[i] : offsets[i + 1]], values[offsets[i] : offsets[i + 1]]
-            done = _forward(i, slots[i], table, numbers, mine, first, screened)
+            done = _forward(sample, table, numbers, mine, first, screened)
             if done and backward:
-                _backward(i, slots[i], table, numbers, readout)
+                _backward(sample, table, numbers, readout)
 
 
 @numba.njit(cache=True, nogil=True)
-def _forward(i, slot, table, numbers, inputs, first, screened):
-    """Sample i through the layers from `first` on; whether it came through all of them."""
+def _forward(sample, table, numbers, inputs, first, screened):
+    """A sample through the layers from `first` on; whether it came through all of them."""
+    i, slot = sample
     units, values = inputs
     for layer in range(first, table.shape[0]):
         if layer > 0:
             units, values = _found_below(i, table[layer - 1], values)
-        found = found_at(table[layer], values)
-        known, rest = known_at(table[layer], values), rest_at(table[layer], values)
-        by_unit, change = (
-            by_unit_at(table[layer], numbers[layer], values),
-            change_at(table[layer], numbers[layer], values),
-        )
+        mine, numbers_here = table[layer], numbers[layer]
+        known, rest, found = known_at(mine, values), rest_at(mine, values), found_at(mine, values)
+        by_unit, change = by_unit_at(mine, numbers_here, values), change_at(mine, numbers_here, values)
         batch = i, slot, units, values, found.places[i, : units.size]
-        places = found.counts[i], found.units[i], found.active[i]
-        advance(
-            batch, known, rest, by_unit, change, weights_at(table[layer], values), screened and layer == first, places
-        )
+        out = found.counts[i], found.units[i], found.active[i]
+        just_screened = screened and layer == first
+        advance(batch, known, rest, by_unit, change, weights_at(mine, values), just_screened, out)
         if found.counts[i, STATUS] != DONE:
             return False
         shift, scale = values.dtype.type(numbers[layer, SHIFT]), values.dtype.type(numbers[layer, SCALE])
@@ -67,8 +66,9 @@ def _found_below(i, table, like):
 
 
 @numba.njit(cache=True, nogil=True)
-def _backward(i, slot, table, numbers, readout):
-    """The left factors of sample i, from the last layer down."""
+def _backward(sample, table, numbers, readout):
+    """The left factors of a sample, from the last layer down."""
+    i, slot = sample
     top = table.shape[0] - 1
     above = found_at(table[top], readout)
     scale = readout.dtype.type(numbers[top, SCALE])

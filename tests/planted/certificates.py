@@ -58,34 +58,38 @@ def candidates_only_at_the_anchor(anchors: Module) -> None:
     anchors.Anchors.append_rows = append_rows
 
 
-@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS)
-def row_products_in_the_old_order(compiled_rows: Module) -> None:
+@plant("impl.certified.course", CERTIFIED, killed_by=RUNS)
+def row_products_in_the_old_order(course: Module) -> None:
     """Rows are put in a new order, their products with the row reference are not."""
-    correct = compiled_rows.CompiledRowKernels.advance
+    correct = course.Course.advance
 
-    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any, screened: bool) -> None:
-        before = arrays.rows[batch.slots].clone()
-        correct(self, arrays, rest, batch, *more, screened=screened)
-        for slot, rows in zip(batch.slots.tolist(), before, strict=True):
-            if not torch.equal(rows, arrays.rows[slot]):
-                count = int(arrays.known_count[slot])
-                place = arrays.row_place[slot, rows[:count].long()].long()
-                arrays.row_products[slot, :count] = arrays.row_products[slot, place]
+    def advance(self: Any, batch: Any, *more: Any, **options: Any) -> None:
+        before = [layer.arrays.rows[batch.slots].clone() for layer in self._layers]
+        correct(self, batch, *more, **options)
+        for layer, were in zip(self._layers, before, strict=True):
+            arrays = layer.arrays
+            for slot, rows in zip(batch.slots.tolist(), were, strict=True):
+                if not torch.equal(rows, arrays.rows[slot]):
+                    count = int(arrays.known_count[slot])
+                    place = arrays.row_place[slot, rows[:count].long()].long()
+                    arrays.row_products[slot, :count] = arrays.row_products[slot, place]
 
-    compiled_rows.CompiledRowKernels.advance = advance
+    course.Course.advance = advance
 
 
-@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS)
-def units_beside_the_rows_pass_within_a_pass(compiled_rows: Module) -> None:
+@plant("impl.certified.course", CERTIFIED, killed_by=RUNS)
+def units_beside_the_rows_pass_within_a_pass(course: Module) -> None:
     """A sample that is screened anew within its pass is not stopped for units that are no rows."""
-    correct = compiled_rows.CompiledRowKernels.advance
+    correct = course.Course.advance
 
-    def advance(self: Any, arrays: Any, *more: Any, screened: bool) -> None:
-        arrays.row_place[arrays.row_place < 0] = 2**31 - 1
-        correct(self, arrays, *more, screened=screened)
-        arrays.row_place[arrays.row_place == 2**31 - 1] = -1
+    def advance(self: Any, *arguments: Any, **options: Any) -> None:
+        for layer in self._layers:
+            layer.arrays.row_place[layer.arrays.row_place < 0] = 2**31 - 1
+        correct(self, *arguments, **options)
+        for layer in self._layers:
+            layer.arrays.row_place[layer.arrays.row_place == 2**31 - 1] = -1
 
-    compiled_rows.CompiledRowKernels.advance = advance
+    course.Course.advance = advance
 
 
 @plant("impl.certified.rest", CERTIFIED, killed_by=RUNS)
@@ -94,33 +98,34 @@ def drift_forgotten(rest: Module) -> None:
     rest.Drift.follow = lambda self, low_rank: None
 
 
-@plant("impl.certified.compiled_rows", CERTIFIED, killed_by=RUNS + "many_short_steps_add_up")
-def travel_since_the_last_pass(compiled_rows: Module) -> None:
+@plant("impl.certified.course", CERTIFIED, killed_by=RUNS + "many_short_steps_add_up")
+def travel_since_the_last_pass(course: Module) -> None:
     """How far an input has come is measured from the last pass, not from where its sample was screened."""
-    correct = compiled_rows.CompiledRowKernels.advance
+    correct = course.Course.run
 
-    def advance(self: Any, arrays: Any, rest: Any, batch: Any, *more: Any, screened: bool) -> None:
-        correct(self, arrays, rest, batch, *more, screened=screened)
-        done = torch.from_numpy(~more[-1].stopped)
-        rest.inputs[batch.slots[done]] = 0.0
-        sample = batch.support.sample_of_entry.long()
-        theirs = done[sample]
-        rest.inputs[batch.slots[sample][theirs], batch.places[theirs].long()] = batch.values[theirs]
+    def run(self: Any, slots: Any, support: Any, values: Any, *more: Any, **options: Any) -> Any:
+        passes, left = correct(self, slots, support, values, *more, **options)
+        for layer, taken in zip(self._layers, passes, strict=False):
+            theirs = slots[support.sample_of_entry.long()]
+            layer.rest.inputs[slots] = 0.0
+            layer.rest.inputs[theirs, layer.arrays.column_place[theirs, support.units.long()].long()] = values
+            support, values = taken.support, taken.hidden
+        return passes, left
 
-    compiled_rows.CompiledRowKernels.advance = advance
+    course.Course.run = run
 
 
 @plant("impl.certified.resting_layer", CERTIFIED, killed_by=RUNS)
 def margins_of_twice_the_width(resting_layer: Module) -> None:
     """What units lack to the threshold is taken for twice what it is."""
-    correct = resting_layer.RestingLayer._set_to_rest
+    correct = resting_layer.RestingLayer.set_to_rest
 
-    def _set_to_rest(self: Any, *arguments: Any) -> None:
+    def set_to_rest(self: Any, *arguments: Any) -> None:
         correct(self, *arguments)
         for name in ("row_margin", "near_margin", "far_travel", "far_change"):
-            getattr(self._rest, name).mul_(2.0)
+            getattr(self.rest, name).mul_(2.0)
 
-    resting_layer.RestingLayer._set_to_rest = _set_to_rest
+    resting_layer.RestingLayer.set_to_rest = set_to_rest
 
 
 @plant("impl.certified.layer", CERTIFIED, killed_by=RUNS)
