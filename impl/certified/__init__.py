@@ -1,7 +1,8 @@
 """Forward passes that prove most units inactive without reading their weights (reference/README.md, section 9).
 
-One pass, top to bottom, is `CertifiedForward.__call__` in forward.py; that of one layer is `CertifiedLayer.forward` in
-layer.py with `RestingLayer._find` in resting_layer.py, and that of one sample `_advance` in row_loops.py.
+One pass, top to bottom, is `CertifiedForward.__call__` in forward.py. Where kernels are compiled, samples take a course
+through all layers: `Course.run` in course.py, and for one sample `course` in course_loops.py with `advance` in
+row_loops.py, its pass through a layer. Elsewhere it goes layer by layer: `ScreenedLayer.forward` in screened_layer.py.
 """
 
 from impl.certified.forward import CertifiedForward

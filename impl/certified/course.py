@@ -35,11 +35,16 @@ class Course:
     Args:
         layers: From the lowest on. Several only where the D of each is one panel.
         readout: Where they are all layers of the network, and so left factors can be had; else None.
+
+    Attributes:
+        found: What samples have come to, layer by layer.
     """
+
+    found: list[Found]
 
     def __init__(self, layers: Sequence[RestingLayer], readout: Readout | None):
         self._layers, self._readout = layers, readout
-        self._forget_addresses()
+        self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
         """For copies, whose arrays are elsewhere."""
@@ -48,7 +53,7 @@ class Course:
     def __setstate__(self, state: dict[str, Any]) -> None:
         """See __getstate__."""
         self.__dict__.update(state)
-        self._forget_addresses()
+        self._forget()
 
     def run(
         self,
@@ -126,6 +131,8 @@ class Course:
         return [found.left_factors(taken.support) for found, taken in zip(self.found, passes, strict=True)]
 
     def _begin(self, batch: Batch, backward: bool, work: WorkMeter) -> None:
+        if not self.found:
+            self.found = [Found(layer.bias.numpy().dtype) for layer in self._layers]
         outputs = self._readout.table.shape[1] if backward and self._readout is not None else 0
         inputs = int(batch.support.host_counts.max())
         for layer, found in zip(self._layers, self.found, strict=True):
@@ -133,9 +140,10 @@ class Course:
             found.begin(batch.slots.numel(), inputs, outputs)
             inputs = layer.arrays.rows.shape[1]
 
-    def _forget_addresses(self) -> None:
+    def _forget(self) -> None:
+        """Everything that is made anew: copies are made of parts that may not be there yet."""
         count = len(self._layers)
-        self.found = [Found(layer.bias.numpy().dtype) for layer in self._layers]
+        self.found = []
         self._table: Int[np.ndarray, "layers places 4"] = np.zeros((count, layer_table.PLACES, 4), np.int64)
         self._numbers: Float[np.ndarray, "layers numbers"] = np.zeros((count, layer_table.NUMBERS))
         self._kept: list[tuple[Any, ...]] = [(None, None)] * count  # what the table has the addresses of

@@ -234,11 +234,13 @@ def add_drift(right_offsets, right_values, old_offsets, old_units, old_values, o
             step[units[entry]] += abs(np.float64(values[entry]) - before) * size
         for gone in range(old, last):
             step[old_units[gone]] += abs(np.float64(old_values[gone])) * size
-    largest, up = 0.0, 1 + (right_values.size + offsets.size + 4) * np.finfo(np.float64).eps
+    eps = np.finfo(np.float64).eps
+    largest, up = 0.0, 1 + (right_values.size + offsets.size + 4) * eps
     for unit in range(step.size):
-        if step[unit] != 0:
-            moved = step[unit] * up
-            sums[unit] = np.nextafter(sums[unit] + moved, np.inf)
-            if not moved <= largest:  # not: what is not a number is no small drift
-                largest = moved
+        step[unit] *= up
+        grown = (sums[unit] + step[unit]) * (1 + 2 * eps)
+        sums[unit] = grown if step[unit] != 0 else sums[unit]
+    for unit in range(step.size):
+        if not step[unit] <= largest:  # not: what is not a number is no small drift
+            largest = step[unit]
     return largest

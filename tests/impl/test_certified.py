@@ -265,7 +265,7 @@ def test_blocks_that_could_not_fit_are_not_tried(monkeypatch):
 
 
 def test_blocks_keep_what_they_hold_when_they_move():
-    blocks = Blocks(4 * 12000, CPU, torch.float32)
+    blocks = Blocks(4 * 20000, CPU, torch.float32)
     blocks.grow_slots(3)
     every = torch.arange(3)
     blocks.reserve(every, torch.tensor([2, 3, 4]), torch.tensor([5, 6, 7]))
@@ -277,7 +277,7 @@ def test_blocks_keep_what_they_hold_when_they_move():
         for slot, old in enumerate(before):
             assert torch.equal(blocks.view(slot)[: old.shape[0], : old.shape[1]], old)
     with pytest.raises(OutOfRoom):
-        blocks.reserve(torch.tensor([0]), torch.tensor([12000]), torch.tensor([40]))
+        blocks.reserve(torch.tensor([0]), torch.tensor([20000]), torch.tensor([40]))
     assert torch.equal(blocks.view(0)[: before[0].shape[0], : before[0].shape[1]], before[0])
 
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 import impl
 from impl.certified.bound import limit_of
 from impl.certified.compiled_rows import CompiledRowKernels
-from impl.certified.layer import CertifiedLayer
 from impl.certified.rest import Drift
 from impl.certified.rest_loops import LOOKS
 from impl.certified.resting_layer import RestingLayer
@@ -199,9 +198,9 @@ def test_samples_that_are_looked_at_too_often_are_screened(monkeypatch):
     run(layer, h)
     run(layer, h)
     assert screened == [3]
-    layer._rest.looks[1] = int(LOOKS * 4096) + 1
+    layer.rest.looks[1] = int(LOOKS * 4096) + 1
     run(layer, h)
-    assert screened == [3, 1] and int(layer._rest.looks[1]) < LOOKS * 4096
+    assert screened == [3, 1] and int(layer.rest.looks[1]) < LOOKS * 4096
 
 
 def test_a_sample_that_needs_no_rows_is_screened_within_its_pass(monkeypatch):
@@ -210,12 +209,12 @@ def test_a_sample_that_needs_no_rows_is_screened_within_its_pass(monkeypatch):
     layer = certified_layer(table(torch.Generator().manual_seed(7), torch.float32, 64, 4096), 10.0, "compiled")
     h = torch.rand(3, 64, generator=torch.Generator().manual_seed(8))
     run(layer, h)
-    monkeypatch.setattr(RestingLayer, "_screen", None)
-    layer._rest.valid[1] = False
+    monkeypatch.setattr(RestingLayer, "screen", None)
+    layer.rest.valid[1] = False
     layer.arrays.excess[2] = 10**6
     known = layer.arrays.known_count.clone()
     run(layer, h)
-    assert screened == [3, 2] and layer._rest.valid[:3].all()
+    assert screened == [3, 2] and layer.rest.valid[:3].all()
     assert known.tolist() == [0] * 8 and (layer.arrays.known_count > 0).nonzero()[:, 0].tolist() == [2]
 
 
@@ -233,12 +232,12 @@ def test_hardly_any_sample_is_screened_when_training_settles(monkeypatch):
 
 def screenings(monkeypatch):
     """How many samples are screened, a number for each pass that screens some."""
-    screened, correct = [], CertifiedLayer.forward
+    screened, correct = [], RestingLayer.taken
 
     def counted(self, *arguments):
         taken = correct(self, *arguments)
         screened.extend([taken.counts.screened] if taken.counts.screened else [])
         return taken
 
-    monkeypatch.setattr(RestingLayer, "forward", counted)
+    monkeypatch.setattr(RestingLayer, "taken", counted)
     return screened
