@@ -80,7 +80,7 @@ def test_no_margin_is_larger_than_what_a_unit_lacks(dtype, seed, moves):
         h = h + move * inputs(generator, dtype)
         update(layer, h[:1], 1e-2 * move * torch.randn(1, FAN_OUT, generator=generator, dtype=dtype))
         run(layer, h)
-        rest, arrays = layer._rest, layer.arrays
+        rest, arrays = layer.rest, layer.arrays
         for slot in range(3):
             if not torch.equal(rest.inputs[slot, : arrays.column_count[slot]], covered(arrays, slot, h[slot])):
                 continue  # it rests; D has changed since
