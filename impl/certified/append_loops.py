@@ -54,7 +54,7 @@ def widened(slot, known, exact, radius, limit, table):
     Returns how many came, or −1 where there is no room, or where a reference would by now have been cheaper.
     """
     first, columns = known.row_count[slot], known.column_count[slot]
-    affordable = (columns * exact.size - known.spent[slot]) // (COPYING * columns)
+    affordable = (columns * exact.size - known.spent[slot]) // (COPYING * max(1, columns))
     room = min(known.rows.shape[1], known.stride[slot]) - first
     fresh = _beside_rows(exact, known.norms[slot], known.row_place[slot], radius * STRETCH, limit)
     came = append_rows_of(slot, known, fresh, exact, radius, limit, min(room, affordable))
