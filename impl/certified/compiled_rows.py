@@ -27,13 +27,11 @@ class Batch:
         slots: Of the samples.
         support: Active inputs.
         values: On them.
-        places: Theirs among the columns, once they are known.
     """
 
     slots: Int[torch.Tensor, " n"]
     support: Support
     values: Float[torch.Tensor, " entries"]
-    places: Int[torch.Tensor, " entries"]
 
 
 @dataclass(frozen=True)
@@ -67,13 +65,15 @@ class CompiledRowKernels:
         arrays: AnchorArrays,
         rest: RestArrays,
         batch: Batch,
+        places: Int[torch.Tensor, " entries"],
         units: Units,
         bounds: Bounds,
         exact: Float[torch.Tensor, "n fan_out"],
     ) -> None:
         """Writes down by how much the units of samples that have just been screened are certified."""
         use_threads(exact.numel())
-        known = views_of(arrays), rest_views(rest), _batch(batch), unit_views(units)
+        inputs = batch.support.offsets.numpy(), unsigned(batch.support.units), batch.values.numpy(), unsigned(places)
+        known = views_of(arrays), rest_views(rest), InputViews(batch.slots.numpy(), *inputs), unit_views(units)
         combination = CombinationViews(*(getattr(bounds, name).numpy() for name in CombinationViews._fields))
         rest_loops.set_to_rest(*known, combination, exact.numpy(), bounds.change.numpy())
 
@@ -139,11 +139,6 @@ def rest_views(rest: RestArrays) -> RestViews:
         rest.kept = RestViews(**taken)
     views: RestViews = rest.kept
     return views
-
-
-def _batch(batch: Batch) -> InputViews:
-    support = batch.support.offsets.numpy(), unsigned(batch.support.units)
-    return InputViews(batch.slots.numpy(), *support, batch.values.numpy(), unsigned(batch.places))
 
 
 def unit_views(units: Units) -> UnitViews:

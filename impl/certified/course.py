@@ -81,7 +81,7 @@ class Course:
             OutOfRoom: where there is no room in the lowest layer.
         """
         backward = left and self._readout is not None
-        batch = Batch(slots, support, values, torch.empty_like(support.units))
+        batch = Batch(slots, support, values)
         self._begin(batch, backward, work)
         if self._layers[0].panel is not None:  # else nothing rests: D h is not taken unit by unit
             self.advance(batch, 0, np.ones(slots.numel(), np.bool_), screened=False, backward=backward)

@@ -30,11 +30,13 @@ class Screened(NamedTuple):
 
     Attributes:
         bounds: By which they were.
-        batch: Theirs.
+        batch: They, with their inputs.
+        places: Of these among the columns.
     """
 
     bounds: Bounds
     batch: Batch
+    places: Int[torch.Tensor, " entries"]
 
 
 class RestingLayer(CertifiedLayer):
@@ -119,17 +121,17 @@ class RestingLayer(CertifiedLayer):
         self.rest.fit(self.arrays)
         if self.panel is None:
             self.change = bounds.change
-        return Screened(bounds, Batch(slots, support, values, places))
+        return Screened(bounds, Batch(slots, support, values), places)
 
     def set_to_rest(self, screened: Screened) -> None:
         """By the bounds of samples in which nothing but rows is not certified."""
-        bounds, batch = screened
+        bounds, batch, places = screened
         if self.panel is not None:
-            inputs = batch.slots, batch.support, batch.values, batch.places
+            inputs = batch.slots, batch.support, batch.values, places
             combination = self._anchor_kernels.combine(self.arrays, *inputs, self.units.terms)
             bounds = replace(bounds, **combination._asdict())  # for a row reference may just have come
             exact = self._anchor_kernels.exact(self.arrays, bounds)
-            self._rows_kernels.set_to_rest(self.arrays, self.rest, batch, self.units, bounds, exact)
+            self._rows_kernels.set_to_rest(self.arrays, self.rest, batch, places, self.units, bounds, exact)
 
     def taken(self, slots: Int[torch.Tensor, " n"], inputs: Support, found: Found, work: WorkMeter) -> LayerPass:
         """What a course leaves of this layer, once all samples are through."""
