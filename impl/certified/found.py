@@ -57,13 +57,11 @@ class Found:
 
     def begin(self, samples: int, inputs: int, outputs: int) -> None:
         """For a batch of so many samples, with so many inputs at most; `outputs` is c, or 0 without left factors."""
-        if self.counts.shape[0] != samples or self.left.shape[1] != outputs:
-            self.counts = np.zeros((samples, row_loops.COUNTED), np.int64)
-            room = self.units.shape[1]
-            self.units = np.empty((samples, room), np.uint32)
-            self.active, self.hidden = (np.empty((samples, room), self._dtype) for _ in range(2))
-            self.places = np.empty((samples, inputs), np.uint32)
-            self.left = np.empty((samples, outputs, room), self._dtype)
+        for name in ("counts", "units", "active", "hidden", "places", "left"):  # each looked at: one may have failed
+            array = getattr(self, name)
+            shape = (samples, outputs) if name == "left" else (samples,)
+            if array.shape[:-1] != shape:
+                setattr(self, name, np.empty((*shape, array.shape[-1]), array.dtype))
         self.counts[:] = 0
         self.make_room(0, inputs)
 

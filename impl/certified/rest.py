@@ -132,9 +132,12 @@ class Drift:
 
     def follow(self, low_rank: LowRank) -> None:
         """Goes along to the present D."""
-        before, self._followed = self._followed, low_rank
-        if before is low_rank:
-            return
+        before, self._followed = self._followed, None  # where this is broken off, nothing rests afterwards
+        if before is not low_rank:
+            self._go_along(before, low_rank)
+        self._followed = low_rank
+
+    def _go_along(self, before: LowRank | None, low_rank: LowRank) -> None:
         if before is None or before.dense is not low_rank.dense or len(before.terms) > len(low_rank.terms):
             self.epoch += 1
             return

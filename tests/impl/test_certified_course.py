@@ -11,6 +11,7 @@ from impl.backward import left_factors
 from impl.certified import layer_table
 from impl.certified.addresses import place_of
 from impl.certified.blocks import OutOfRoom
+from impl.certified.found import Found
 from impl.certified.resting_layer import RestingLayer
 from impl.certified.views import ChangeViews, FoundViews, RestViews, UnitViews, Views
 from impl.work import WorkMeter
@@ -148,3 +149,16 @@ def test_a_layer_is_read_from_its_table_as_it_was_written(dtype):
 def test_only_a_contiguous_array_has_a_place():
     with pytest.raises(ValueError, match="array: expected a contiguous one"):
         place_of(np.zeros((4, 6))[:, ::2])
+
+
+def test_what_is_found_has_room_for_the_batch_after_memory_ran_out():
+    """Half of the arrays were made for a larger batch, then there was no memory: all are looked at again."""
+    found = Found(np.dtype(np.float32))
+    found.begin(2, 3, 1)
+    found.counts = np.empty((5, found.counts.shape[1]), np.int64)
+    found.begin(5, 4, 1)
+    arrays = found.counts, found.units, found.active, found.hidden, found.places, found.left
+    assert [len(array) for array in arrays] == [5] * 6
+    assert not found.counts.any() and found.places.shape[1] == 4
+    found.begin(5, 4, 0)
+    assert found.left.shape[:2] == (5, 0)

@@ -148,6 +148,23 @@ def test_nothing_rests_when_updates_were_taken_back_or_folded():
         assert (drift.epoch > before) == anew
 
 
+def test_nothing_rests_when_adding_up_drift_was_broken_off(monkeypatch):
+    first, second = (term(right, torch.ones(1, 4)) for right in (torch.ones(1, 2), torch.tensor([[1.0, 2.0]])))
+    drift = Drift(4, CompiledRowKernels(), CPU)
+    drift.follow(LowRank(2, 4, (first,)))
+    before, after = drift.epoch, LowRank(2, 4, (first, second))
+
+    def broken_off(self, *arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(CompiledRowKernels, "add_drift", broken_off)
+        with pytest.raises(KeyboardInterrupt):
+            drift.follow(after)
+    drift.follow(after)
+    assert drift.epoch > before
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @given(seed=st.integers(0, 2**32 - 1), over=st.integers(-8, 8), along=st.floats(0.0, 1.0))
 @settings(max_examples=60, deadline=None, derandomize=True)
