@@ -18,6 +18,8 @@ Place = tuple[int, int, int, int]
 
 def place_of(array: np.ndarray) -> Place:
     """Where a contiguous array of up to three dimensions is: its address, and its shape."""
+    if array.ndim > 3:
+        raise ValueError(f"array: expected at most three dimensions, got {array.ndim}")
     if not array.flags.c_contiguous:
         raise ValueError(f"array: expected a contiguous one, got strides {array.strides}")
     shape: tuple[int, ...] = (*array.shape, 0, 0, 0)

@@ -1,6 +1,7 @@
 """The loops that make columns and rows of inputs and units that are none; views.py tells what they work on.
 
-They work on one sample, and so both within its pass and for many samples at a time. There must be room.
+They work on one sample, and so both within its pass and for many samples at a time. `covered` and `widened` see to it
+that there is room; for the others there must be.
 """
 
 from __future__ import annotations

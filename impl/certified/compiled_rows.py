@@ -72,7 +72,7 @@ class CompiledRowKernels:
     ) -> None:
         """Writes down by how much the units of samples that have just been screened are certified."""
         use_threads(exact.numel())
-        inputs = batch.support.offsets.numpy(), unsigned(batch.support.units), batch.values.numpy(), unsigned(places)
+        inputs = batch.support.offsets.numpy(), batch.values.numpy(), unsigned(places)
         known = views_of(arrays), rest_views(rest), InputViews(batch.slots.numpy(), *inputs), unit_views(units)
         combination = CombinationViews(*(getattr(bounds, name).numpy() for name in CombinationViews._fields))
         rest_loops.set_to_rest(*known, combination, exact.numpy(), bounds.change.numpy())

@@ -33,7 +33,7 @@ class Course:
     """Consecutive layers that samples go through one by one.
 
     Args:
-        layers: From the lowest on. Several only where the D of each is one panel.
+        layers: From the lowest on. Several only where the D of each is at most one panel.
         readout: Where they are all layers of the network, and so left factors can be had; else None.
 
     Attributes:

@@ -155,6 +155,5 @@ class Drift:
         before = (old.left, old.left_values) if old is not None else None
         after = new.left, new.left_values
         largest = self._kernel.add_drift(new.right, new.right_values, before, after, self.sums)
-        self.largest = (self.largest + largest) * (
-            1 + 2 * float_info.epsilon
-        )  # as the kernel adds, so that no sum is larger
+        # As the kernel adds up, so that no unit's sum is larger.
+        self.largest = (self.largest + largest) * (1 + 2 * float_info.epsilon)

@@ -91,7 +91,6 @@ class InputViews(NamedTuple):
 
     slots: np.ndarray
     offsets: np.ndarray
-    units: np.ndarray
     values: np.ndarray
     places: np.ndarray
 

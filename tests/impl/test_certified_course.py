@@ -146,7 +146,9 @@ def test_a_layer_is_read_from_its_table_as_it_was_written(dtype):
     assert (change.samples, change.vectors, change.length) == (5, 6, 7)
 
 
-def test_only_a_contiguous_array_has_a_place():
+def test_only_a_contiguous_array_of_few_dimensions_has_a_place():
+    with pytest.raises(ValueError, match="array: expected at most three dimensions, got 4"):
+        place_of(np.zeros((1, 2, 3, 4)))
     with pytest.raises(ValueError, match="array: expected a contiguous one"):
         place_of(np.zeros((4, 6))[:, ::2])
 
