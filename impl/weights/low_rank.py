@@ -64,8 +64,8 @@ class OuterProducts:
     def has_right_factors_of(self, other: OuterProducts) -> bool:
         """Whether the right factors are the same numbers."""
         return (
-            self.right.entries == other.right.entries
-            and self.right_sum == other.right_sum
+            self.right_sum == other.right_sum
+            and self.right.entries == other.right.entries
             and torch.equal(self.right.offsets, other.right.offsets)
             and torch.equal(self.right.units, other.right.units)
             and torch.equal(self.right_values, other.right_values)
