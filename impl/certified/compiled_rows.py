@@ -112,9 +112,9 @@ def change_views(
     no_table = table.numpy() if table is not None else np.empty((0, 0), dtype)
     if panels:
         right, left = panels[0].right, panels[0].left
-        rights, lefts = by_unit(right)[:4], by_unit(left)[:4]
+        rights, lefts = by_unit(right)[:3], by_unit(left)[:3]
         return ChangeViews(*rights, *lefts, right.samples, right.vectors, right.values.shape[2], no_table)
-    nothing = np.empty(0, np.uint32), np.empty(0, np.uint64), np.empty(0, dtype)
+    nothing = np.empty(0, np.uint64), np.empty(0, dtype)
     offsets = [np.zeros(width + 1, np.int32) for width in (arrays.fan_in, arrays.fan_out)]
     return ChangeViews(offsets[0], *nothing, offsets[1], *nothing, 0, 0, 0, no_table)
 

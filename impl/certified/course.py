@@ -146,25 +146,25 @@ class Course:
         self.found = []
         self._table: Int[np.ndarray, "layers places 4"] = np.zeros((count, layer_table.PLACES, 4), np.int64)
         self._numbers: Float[np.ndarray, "layers numbers"] = np.zeros((count, layer_table.NUMBERS))
-        self._kept: list[tuple[Any, ...]] = [(None, None)] * count  # what the table has the addresses of
+        # What the table has the addresses of: looking whether an array is the same takes less than its address.
+        self._kept: list[list[np.ndarray | None]] = [[None] * layer_table.PLACES for _ in range(count)]
 
     def _write(self, index: int) -> None:
         """Brings a layer of the table up to date."""
         layer, found, table = self._layers[index], self.found[index], self._table[index]
         found.make_room(layer.arrays.rows.shape[1], self._layers[index - 1].arrays.rows.shape[1] if index else 0)
-        known, rest = views_of(layer.arrays), rest_views(layer.rest)
-        if self._kept[index][0] is not known or self._kept[index][1] is not rest:
-            table[: layer_table.BY_UNIT] = [place_of(array) for array in (*known, *rest)]
         by_unit, change = unit_views(layer.units), change_views(layer.panel, layer.change, layer.arrays)
         arrays = (
+            *(*views_of(layer.arrays), *rest_views(layer.rest)),
             *(by_unit.bias, by_unit.magnitudes, by_unit.drift),
-            *(change[:8]),
+            *(change[:6]),
             change.table,
             layer.weights.table.numpy(),
             *(found.counts, found.units, found.active, found.hidden, found.places, found.left),
         )
-        self._kept[index] = known, rest, arrays
-        table[layer_table.BY_UNIT :] = [place_of(array) for array in arrays]
+        for place, (kept, array) in enumerate(zip(self._kept[index], arrays, strict=True)):
+            if kept is not array:
+                table[place], self._kept[index][place] = place_of(array), array
         drift = by_unit.largest_drift, by_unit.terms, float(by_unit.limit), float(by_unit.threshold)
         change_sizes = change.samples, change.vectors, change.length
         self._numbers[index] = *drift, *change_sizes, layer.activation.shift, layer.activation.scale

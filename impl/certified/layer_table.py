@@ -15,7 +15,7 @@ KNOWN = 0
 REST = KNOWN + len(Views._fields)
 BY_UNIT = REST + len(RestViews._fields)
 CHANGE = BY_UNIT + 3
-WEIGHTS = CHANGE + 9
+WEIGHTS = CHANGE + 7
 FOUND = WEIGHTS + 1
 PLACES = FOUND + len(FoundViews._fields)
 
@@ -94,17 +94,15 @@ def change_at(table, numbers, like):
     real = like.dtype
     return ChangeViews(
         vector(table[CHANGE], np.int32),
-        vector(table[CHANGE + 1], np.uint32),
-        vector(table[CHANGE + 2], np.uint64),
-        vector(table[CHANGE + 3], real),
-        vector(table[CHANGE + 4], np.int32),
-        vector(table[CHANGE + 5], np.uint32),
-        vector(table[CHANGE + 6], np.uint64),
-        vector(table[CHANGE + 7], real),
+        vector(table[CHANGE + 1], np.uint64),
+        vector(table[CHANGE + 2], real),
+        vector(table[CHANGE + 3], np.int32),
+        vector(table[CHANGE + 4], np.uint64),
+        vector(table[CHANGE + 5], real),
         int(numbers[SAMPLES]),
         int(numbers[VECTORS]),
         int(numbers[LENGTH]),
-        matrix(table[CHANGE + 8], real),
+        matrix(table[CHANGE + 6], real),
     )
 
 

@@ -48,12 +48,12 @@ def rescreened_rows(slot, known, by_unit, change, inner, values, places, table, 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
 def _exact(slot, known, by_unit, change, inner, bound, exact, changes):
     """The bounds at radius 0; returns how many multiply-adds it took."""
-    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
+    listed, numbers, length = change.left_listed, change.left_numbers, change.length
     offsets = change.left_offsets
     magnitudes, bias, looseness = by_unit.magnitudes, by_unit.bias, bound.looseness
     for unit in range(exact.size):
         first, last = offsets[unit], offsets[unit + 1]
-        changes[unit] = sum_at(first, last, samples, starts, numbers, length, inner)
+        changes[unit] = sum_at(first, last, listed, numbers, length, inner)
     for unit in range(exact.size):
         exact[unit] = magnitudes[unit] * looseness - (changes[unit] - bias[unit])
     used = 2  # ρ and A

@@ -93,7 +93,7 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
 
     The first `with_products` of the units have row products.
     """
-    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
+    listed, numbers, length = change.left_listed, change.left_numbers, change.length
     offsets = change.left_offsets
     rho, products, row_products = known.norms[slot], known.products[slot], known.row_products[slot]
     magnitudes, bias, limit, multiply_adds = by_unit.magnitudes, by_unit.bias, by_unit.limit, 0
@@ -102,7 +102,7 @@ def _last_uncertified(slot, units, doubtful, with_products, known, by_unit, boun
         place = doubtful[doubtful.size - 1 - look]
         unit = units[place]
         first, last = offsets[unit], offsets[unit + 1]
-        changed = sum_at(first, last, samples, starts, numbers, length, inner)
+        changed = sum_at(first, last, listed, numbers, length, inner)
         multiply_adds += (last - first) * change.vectors
         beside = magnitudes[unit] * looseness - (changed - bias[unit])
         if _reached(products, unit, factors) + beside + rho[unit] * radius <= limit:

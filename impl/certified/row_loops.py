@@ -130,7 +130,7 @@ def _multiply(numbers, begin, stride, values, places, total):
 @numba.njit(cache=True, nogil=True)
 def _projected(change, units, values):
     """⟨right_{j,t}, h⟩, with t over the length; and how many products it took."""
-    lists = change.right_offsets, change.right_samples, change.right_starts, change.right_numbers
+    lists = change.right_offsets, change.right_listed, change.right_numbers
     inner = np.empty(change.samples * change.length, values.dtype)
     return inner, project_sample(*lists, change.length, units, values, inner) * change.vectors
 
@@ -139,10 +139,10 @@ def _projected(change, units, values):
 def _changes_of(units, change, inner, changes):
     """D h at units; returns how many products it took."""
     offsets, entries = change.left_offsets, 0
-    samples, starts, numbers, length = change.left_samples, change.left_starts, change.left_numbers, change.length
+    listed, numbers, length = change.left_listed, change.left_numbers, change.length
     for e in range(units.size):
         first, last = offsets[units[e]], offsets[units[e] + 1]
-        changes[e] = sum_at(first, last, samples, starts, numbers, length, inner)
+        changes[e] = sum_at(first, last, listed, numbers, length, inner)
         entries += last - first
     return entries * change.vectors
 

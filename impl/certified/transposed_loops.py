@@ -32,19 +32,14 @@ def transpose_change(change, column_units, values, units, out):
     """out[o] −= Dᵀ g_o at the inputs `units`, for g_o on active units; returns how many products it took."""
     if change.vectors == 0:
         return 0
-    lefts = change.left_offsets, change.left_samples, change.left_starts, change.left_numbers
-    offsets, samples, starts, numbers = (
-        change.right_offsets,
-        change.right_samples,
-        change.right_starts,
-        change.right_numbers,
-    )
+    lefts = change.left_offsets, change.left_listed, change.left_numbers
+    offsets, listed, numbers = change.right_offsets, change.right_listed, change.right_numbers
     inner, entries = np.empty(change.samples * change.length, out.dtype), 0
     for output in range(out.shape[0]):
         entries += project_sample(*lefts, change.length, column_units, values[output], inner)
         for e in range(units.size):
             first, last = offsets[units[e]], offsets[units[e] + 1]
-            out[output, e] -= sum_at(first, last, samples, starts, numbers, change.length, inner)
+            out[output, e] -= sum_at(first, last, listed, numbers, change.length, inner)
             entries += last - first
     return entries * change.vectors
 

@@ -114,12 +114,10 @@ class ChangeViews(NamedTuple):
     """
 
     right_offsets: np.ndarray
-    right_samples: np.ndarray
-    right_starts: np.ndarray
+    right_listed: np.ndarray
     right_numbers: np.ndarray
     left_offsets: np.ndarray
-    left_samples: np.ndarray
-    left_starts: np.ndarray
+    left_listed: np.ndarray
     left_numbers: np.ndarray
     samples: int
     vectors: int

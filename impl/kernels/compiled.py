@@ -21,6 +21,7 @@ from impl.kernels.factors import Factors
 from impl.kernels.stored import stored
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
+from reference.contract import ArgumentError
 from reference.contract.shapes import Float, Int
 
 # Multiply-adds or elements below which one thread does all: waking the others, and waiting for one that the
@@ -235,17 +236,18 @@ class CompiledUpdate:
         """See OuterUpdate."""
 
 
-FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]
+FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 
 
 def by_unit(factors: Factors) -> FactorsByUnit:
-    """Where entries of a unit begin; of each entry its sample, and where its vectors begin; these; and their length."""
+    """Where entries of a unit begin, the entries as listed, their vectors, and the length of these."""
     if factors.kept is None:
         length = factors.values.shape[2]
-        order = np.zeros(factors.width + 1, np.int32), np.empty(factors.entries, np.uint32)
-        starts = np.empty(factors.entries, np.uint64)
-        factor_loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), length, *order, starts)
-        factors.kept = *order, starts, factors.values.view(-1).numpy(), length
+        if factors.values.numel() >> factor_loops.LISTED or factors.samples >> 63 - factor_loops.LISTED:
+            raise ArgumentError("X", "fewer samples: their updates do not fit the lists", str(factors.samples))
+        order = np.zeros(factors.width + 1, np.int32), np.empty(factors.entries, np.uint64)
+        factor_loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), length, *order)
+        factors.kept = *order, factors.values.view(-1).numpy(), length
     found: FactorsByUnit = factors.kept
     return found
 
