@@ -23,12 +23,13 @@ COMPILED = (
 
 
 def forget_what_is_stale() -> None:
-    """Removes what was compiled before any of these files, or views.py, changed.
+    """Removes what was compiled before any of these files, or of those that they are made of, changed.
 
     numba compiles a function anew when its own file has changed, but not for what it calls from others.
     """
     root = Path(__file__).parents[1]
-    files = [root / f"{name.replace('.', '/')}.py" for name in (*COMPILED, "impl.certified.views")]
+    names = *COMPILED, "impl.certified.views", "impl.kernels.prefetch"
+    files = [root / f"{name.replace('.', '/')}.py" for name in names]
     newest = max(file.stat().st_mtime for file in files)
     for folder in {file.parent / "__pycache__" for file in files}:
         for kept in folder.glob("*.nb[ic]"):

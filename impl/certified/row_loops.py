@@ -13,7 +13,7 @@ from impl.certified.combine_loops import combine_sample
 from impl.certified.interface import RENEWAL
 from impl.certified.rescreen_loops import rescreened_rows
 from impl.certified.rest_loops import certified_rows, set_sample_to_rest
-from impl.kernels.factor_loops import project_sample, sum_at
+from impl.kernels.factor_loops import project_sample, sums_at
 
 # What became of a sample: it has to be screened first; or it is done.
 STOPPED, DONE = 0, 1
@@ -132,19 +132,14 @@ def _projected(change, units, values):
     """⟨right_{j,t}, h⟩, with t over the length; and how many products it took."""
     lists = change.right_offsets, change.right_listed, change.right_numbers
     inner = np.empty(change.samples * change.length, values.dtype)
-    return inner, project_sample(*lists, change.length, units, values, inner) * change.vectors
+    return inner, np.int64(project_sample(*lists, change.length, units, values, inner)) * change.vectors
 
 
 @numba.njit(cache=True, nogil=True)
 def _changes_of(units, change, inner, changes):
     """D h at units; returns how many products it took."""
-    offsets, entries = change.left_offsets, 0
-    listed, numbers, length = change.left_listed, change.left_numbers, change.length
-    for e in range(units.size):
-        first, last = offsets[units[e]], offsets[units[e] + 1]
-        changes[e] = sum_at(first, last, listed, numbers, length, inner)
-        entries += last - first
-    return entries * change.vectors
+    lists = change.left_offsets, change.left_listed, change.left_numbers
+    return np.int64(sums_at(*lists, change.length, units, inner, changes)) * change.vectors
 
 
 @numba.njit(cache=True, nogil=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba
 import numpy as np
 
-from impl.kernels.factor_loops import project_sample, sum_at
+from impl.kernels.factor_loops import project_sample, sums_at
 
 
 @numba.njit(cache=True, nogil=True)
@@ -33,15 +33,15 @@ def transpose_change(change, column_units, values, units, out):
     if change.vectors == 0:
         return 0
     lefts = change.left_offsets, change.left_listed, change.left_numbers
-    offsets, listed, numbers = change.right_offsets, change.right_listed, change.right_numbers
-    inner, entries = np.empty(change.samples * change.length, out.dtype), 0
+    rights = change.right_offsets, change.right_listed, change.right_numbers
+    inner, entries = np.empty(change.samples * change.length, out.dtype), np.uint64(0)
+    sums = np.empty(units.size, out.dtype)
     for output in range(out.shape[0]):
         entries += project_sample(*lefts, change.length, column_units, values[output], inner)
+        entries += sums_at(*rights, change.length, units, inner, sums)
         for e in range(units.size):
-            first, last = offsets[units[e]], offsets[units[e] + 1]
-            out[output, e] -= sum_at(first, last, listed, numbers, change.length, inner)
-            entries += last - first
-    return entries * change.vectors
+            out[output, e] -= sums[e]
+    return np.int64(entries) * change.vectors
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

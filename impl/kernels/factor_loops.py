@@ -14,9 +14,14 @@ import numba
 import numpy as np
 
 from impl.kernels.loops import compile_parallel
+from impl.kernels.prefetch import prefetch
 
 # An entry is listed as sample · 2^36 + where its vectors begin.
 LISTED = 36
+
+# Vectors are asked for so many entries before they are needed, one number a line of memory.
+AHEAD = 12
+LINE = 16
 
 # Below, indices are unsigned: numba would else look for negative ones, number by number.
 
@@ -37,9 +42,9 @@ def collect(unit_offsets, listed, numbers, length, offsets, units, coefficients,
     for i in numba.prange(count):
         for output in range(out.shape[0]):
             factors = coefficients[output * count + i]
-            for entry in range(offsets[i], offsets[i + 1]):
-                first, last = unit_offsets[units[entry]], unit_offsets[units[entry] + 1]
-                out[output, entry] = sum_at(first, last, listed, numbers, length, factors)
+            mine = units[offsets[i] : offsets[i + 1]]
+            sums = out[output, offsets[i] : offsets[i + 1]]
+            sums_at(unit_offsets, listed, numbers, length, mine, factors, sums)
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
@@ -49,15 +54,32 @@ def project_sample(unit_offsets, listed, numbers, length, units, values, out):
     `out` is (samples · length,).
     """
     out[:] = 0
-    met, size = 0, np.uint64(length)
+    begins, entries = _entries_of(unit_offsets, listed, units)
+    size = np.uint64(length)
     for e in range(units.size):
-        value, first, last = values[e], unit_offsets[units[e]], unit_offsets[units[e] + 1]
-        for at in range(first, last):
-            to, start = _sample(listed[at]) * size, _start(listed[at])
+        value = values[e]
+        for at in range(begins[e], begins[e + 1]):
+            _ask_for(numbers, entries[at + AHEAD], size)
+            to, start = _sample(entries[at]) * size, _start(entries[at])
             for t in range(size):
                 out[to + t] += value * numbers[start + t]
-        met += last - first
-    return met
+    return begins[units.size]
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def sums_at(unit_offsets, listed, numbers, length, units, factors, out):
+    """out[e] = Σ over the entries of units[e] of ⟨vectors, factors of their sample⟩; how many entries met."""
+    begins, entries = _entries_of(unit_offsets, listed, units)
+    size = np.uint64(length)
+    for e in range(units.size):
+        total = numbers.dtype.type(0)
+        for at in range(begins[e], begins[e + 1]):
+            _ask_for(numbers, entries[at + AHEAD], size)
+            begin, start = _sample(entries[at]) * size, _start(entries[at])
+            for t in range(size):
+                total += factors[begin + t] * numbers[start + t]
+        out[e] = total
+    return begins[units.size]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
@@ -69,6 +91,36 @@ def sum_at(first, last, listed, numbers, length, factors):
         for t in range(size):
             total += factors[begin + t] * numbers[start + t]
     return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _entries_of(unit_offsets, listed, units):
+    """The entries of units, one unit after the other: where those of each begin, and the entries, the last repeated.
+
+    Nothing here waits for anything but lists, and so many of them come at a time.
+    """
+    begins, count = np.empty(units.size + 1, np.uint64), np.uint64(0)
+    for e in range(units.size):
+        begins[e] = count
+        count += np.uint64(unit_offsets[units[e] + np.uint64(1)] - unit_offsets[units[e]])
+    begins[units.size] = count
+    entries = np.empty(count + np.uint64(AHEAD), np.uint64)
+    for e in range(units.size):
+        first = np.uint64(unit_offsets[units[e]])
+        for at in range(begins[e + 1] - begins[e]):
+            entries[begins[e] + at] = listed[first + at]
+    last = entries[count - np.uint64(1)] if count else np.uint64(0)
+    for at in range(AHEAD):
+        entries[count + np.uint64(at)] = last
+    return begins, entries
+
+
+@numba.njit(cache=True, nogil=True)
+def _ask_for(numbers, entry, size):
+    """Has the vectors of an entry on their way to the cache."""
+    start = _start(entry)
+    for t in range(np.uint64(0), size, np.uint64(LINE)):
+        prefetch(numbers, start + t)
 
 
 @numba.njit(cache=True, nogil=True)

@@ -10,8 +10,10 @@ import pytest
 import torch
 
 from impl.kernels import portable, tabulated
+from impl.kernels.compiled import by_unit
 from impl.kernels.factors import Factors
 from impl.support import Support
+from reference.contract import ArgumentError
 from tests.impl.kernel_choices import ON_CPU, ON_CUDA, Placed
 
 ROUNDINGS = {torch.float32: 400 * 2.0**-24, torch.float64: 400 * 2.0**-53}
@@ -262,6 +264,13 @@ def test_products_with_vectors_side_by_side(placed, dtype, outputs, group_bytes,
         for output in range(outputs):
             at = slice(5 * output, 5 * (output + 1))
             assert_rounded(found[output], everywhere[:, at].T[mask], bound[:, at].T[mask], dtype)
+
+
+def test_updates_that_do_not_fit_the_lists_are_refused():
+    factors = Factors(1, 8, torch.zeros(1))
+    factors.values = torch.zeros(1).expand(1, 2**31, 64)  # takes no memory
+    with pytest.raises(ArgumentError, match="X: expected fewer samples"):
+        by_unit(factors)
 
 
 def test_vectors_that_come_later_are_met_like_the_first(placed):
