@@ -240,7 +240,11 @@ FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, int]
 
 
 def by_unit(factors: Factors) -> FactorsByUnit:
-    """Where entries of a unit begin, the entries as listed, their vectors, and the length of these."""
+    """Where entries of a unit begin, the entries as listed, their vectors, and the length of these.
+
+    Raises:
+        ArgumentError: for more samples or numbers than an entry can tell apart.
+    """
     if factors.kept is None:
         length = factors.values.shape[2]
         if factors.values.numel() >> factor_loops.LISTED or factors.samples >> 63 - factor_loops.LISTED:

@@ -19,7 +19,8 @@ from impl.kernels.prefetch import prefetch
 # An entry is listed as sample · 2^36 + where its vectors begin.
 LISTED = 36
 
-# Vectors are asked for so many entries before they are needed, one number a line of memory.
+# Vectors are asked for so many entries before they are needed, by one number in so many: every line of memory in
+# float32, every other one in float64, where its neighbour comes along.
 AHEAD = 12
 LINE = 16
 
