@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from impl.kernels import portable, tabulated
-from impl.kernels.compiled import by_unit
 from impl.kernels.factors import Factors
 from impl.support import Support
 from reference.contract import ArgumentError
@@ -267,10 +266,13 @@ def test_products_with_vectors_side_by_side(placed, dtype, outputs, group_bytes,
 
 
 def test_updates_that_do_not_fit_the_lists_are_refused():
+    pytest.importorskip("numba")
+    from impl.kernels import compiled
+
     factors = Factors(1, 8, torch.zeros(1))
     factors.values = torch.zeros(1).expand(1, 2**31, 64)  # takes no memory
     with pytest.raises(ArgumentError, match="X: expected fewer samples"):
-        by_unit(factors)
+        compiled.by_unit(factors)
 
 
 def test_vectors_that_come_later_are_met_like_the_first(placed):
