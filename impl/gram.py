@@ -71,24 +71,40 @@ def _column_blocks(
     for begin in range(0, samples, block):
         end = min(begin + block, samples)
         total = factors.left[0].new_zeros(factors.rows, (end - begin) * outputs, dtype=torch.float64)
-        for layer, left, left_values, right, right_values in factors:
-            lefts = _inner_products(layer, left, left_values, slice(begin, end), kernels, work)
-            rights = _inner_products(layer, right, right_values[None], slice(begin, end), kernels, work)
-            total += (lefts.view(samples, outputs, -1, outputs) * rights[:, None, :, None]).view_as(total)
-            work.count(layer, total.numel(), 3 * tensor_bytes(total))
+        rights: dict[int, torch.Tensor] = {}
+        for layer, support in enumerate(factors.supports):
+            # A support has the left factors of its layer and the right ones of the next: it is looked through once.
+            sides = _sides(factors, layer)
+            found = _inner_products(support, sides, slice(begin, end), kernels, work)
+            if layer + 1 in sides:
+                rights[layer + 1] = found.pop()
+            if layer in sides:
+                lefts = found.pop().view(samples, outputs, -1, outputs)
+                total += (lefts * rights.pop(layer)[:, None, :, None]).view_as(total)
+                work.count(layer, total.numel(), 3 * tensor_bytes(total))
         yield slice(begin * outputs, end * outputs), total
 
 
+def _sides(factors: JacobianFactors, layer: int) -> dict[int, Float[torch.Tensor, "_ entries"]]:
+    """What there is on the support of a layer, by the trained layer whose factors they are, left ones first."""
+    sides = {}
+    if layer in factors.trained:
+        sides[layer] = factors.left[layer - 1]
+    if layer + 1 in factors.trained:
+        sides[layer + 1] = factors.hidden[layer][None]
+    return sides
+
+
 def _inner_products(
-    layer: int,
     support: Support,
-    values: Float[torch.Tensor, "c entries"],
+    sides: dict[int, Float[torch.Tensor, "_ entries"]],
     block: slice,
     kernels: Kernels,
     work: WorkMeter,
-) -> Float[torch.Tensor, "nc block_c"]:
-    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block."""
-    products = kernels.inner_products(support, values, block)
-    gathered = support.entries * values.shape[0] * products.shape[1]
-    work.count(layer, gathered, values.element_size() * gathered + tensor_bytes(values, support.units, products))
-    return products
+) -> list[Float[torch.Tensor, "_ _"]]:
+    """⟨v_{i,o}, v_{j,p}⟩ for all i and the samples j of a block, side by side."""
+    found = kernels.inner_products(support, list(sides.values()), block) if sides else []
+    for (layer, values), products in zip(sides.items(), found, strict=True):
+        gathered = support.entries * values.shape[0] * products.shape[1]
+        work.count(layer, gathered, values.element_size() * gathered + tensor_bytes(values, support.units, products))
+    return found

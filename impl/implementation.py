@@ -372,7 +372,8 @@ def _combine(
     work: WorkMeter | None = None,
 ) -> Float[torch.Tensor, " entries"]:
     """Σ_o q_{i,o} g_{i,o,ℓ}: with it the update of a layer has rank n, whatever c."""
-    combined = (coefficients.T.index_select(1, trace.supports[layer].sample_of_entry) * left).sum(dim=0)
+    parts = coefficients.T.index_select(1, trace.supports[layer].sample_of_entry) * left
+    combined = parts.sum(dim=0) if len(parts) > 1 else parts[0]
     if work is not None:
         work.count(layer, left.numel(), tensor_bytes(left, left, combined))
     return combined

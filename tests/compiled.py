@@ -8,6 +8,7 @@ from pathlib import Path
 COMPILED = (
     "impl.kernels.loops",
     "impl.kernels.factor_loops",
+    "impl.kernels.meeting_loops",
     "impl.kernels.stored",
     "impl.certified.addresses",
     "impl.certified.append_loops",

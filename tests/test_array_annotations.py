@@ -73,6 +73,7 @@ def test_functions_that_numba_compiles_are_left_alone():
     functions = {
         "impl.kernels.loops": "gather",
         "impl.kernels.factor_loops": "project",
+        "impl.kernels.meeting_loops": "list_meetings",
         "impl.certified.addresses": "vector",
         "impl.certified.append_loops": "append_column",
         "impl.certified.combine_loops": "combine",

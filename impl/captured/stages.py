@@ -117,8 +117,8 @@ class Stages:
         total = self.y.new_zeros(n, c, n, c)
         for layer in self._layers.trained:
             above, below = self._supports[layer], self._supports[layer - 1]
-            lefts = self._kernels.inner_products(above, self._left[layer - 1], everyone)
-            rights = self._kernels.inner_products(below, self._hidden[layer - 1][None], everyone)
+            (lefts,) = self._kernels.inner_products(above, [self._left[layer - 1]], everyone)
+            (rights,) = self._kernels.inner_products(below, [self._hidden[layer - 1][None]], everyone)
             lefts = lefts.view(n + 1, c, n + 1, c)[:n, :, :n]
             total += lefts * rights[:n, None, :n, None]
         self._matrix = total.view(n * c, n * c).T + self.damping * self._one

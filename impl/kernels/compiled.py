@@ -11,13 +11,14 @@ Every output element is summed by one thread in a fixed order: results do not de
 from __future__ import annotations
 
 import threading
+from collections.abc import Sequence
 
 import numba
 import numpy as np
 import torch
 
-from impl.kernels import factor_loops, loops
-from impl.kernels.factors import Factors
+from impl.kernels import factor_loops, loops, meeting_loops
+from impl.kernels.factors import Factors, Unions
 from impl.kernels.stored import stored
 from impl.kernels.workspace import Workspace
 from impl.support import Support, offsets_of
@@ -34,6 +35,11 @@ CACHE_LINE = 64
 
 # Columns of a table that is narrow: rows of the output are then shared out among the threads, not columns.
 NARROW = 512
+
+# Pairs of entries that meet are listed where there are at most so many, and one in so many of all products that there
+# could be: each is read here and there, where the others are read from one end to the other (measured).
+MOST_MEETINGS = 1 << 18
+MEETING = 32
 
 # numba.config's members are made at run time, out of a type checker's sight.
 MOST_THREADS: int = getattr(numba.config, "NUMBA_NUM_THREADS")  # noqa: B009
@@ -120,13 +126,17 @@ class CompiledKernels:
         loops.add_vectors(*here, values.numpy(), *there, other_values.numpy(), *lists, union is not support)
         return union, sums
 
-    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+    def unions(self, right: Factors, more_right: Support, left: Factors, more_left: Support) -> Unions:
         """See Kernels."""
-        missing = torch.empty_like(factors.counts)
-        use_threads(support.entries + factors.entries)
-        vectors = support.offsets.numpy(), unsigned(support.units)
-        loops.missing(factors.counts.numpy(), unsigned(factors.units), *vectors, missing.numpy())
-        return missing
+        use_threads(more_right.entries + right.entries + more_left.entries + left.entries)
+        sizes: Int[np.ndarray, "2 n"] = np.empty((2, right.samples), np.int64)
+        sides = (
+            (factors.counts.numpy(), unsigned(factors.units), support.offsets.numpy(), unsigned(support.units))
+            for factors, support in ((right, more_right), (left, more_left))
+        )
+        loops.size_unions(*sides, sizes)
+        (rights, lefts), (longest_right, longest_left) = sizes.sum(axis=1).tolist(), sizes.max(axis=1).tolist()
+        return Unions(rights, lefts, longest_right, longest_left, int(sizes[0] @ sizes[1]))
 
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """See Kernels."""
@@ -179,15 +189,26 @@ class CompiledKernels:
         return out
 
     def inner_products(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
-    ) -> Float[torch.Tensor, "nc block_c"]:
-        """See Kernels. Those of two samples of the block are computed once."""
-        outputs, length = values.shape[0], block.stop - block.start
-        out = values.new_empty(support.samples, outputs, length, outputs, dtype=torch.float64)
-        threads = use_threads(support.entries * length * outputs**2)
-        vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        loops.inner_products(*vectors, support.width, block.start, block.stop, threads, out.numpy())
-        return out.view(support.samples * outputs, length * outputs)
+        self, support: Support, vectors: Sequence[Float[torch.Tensor, "_ entries"]], block: slice
+    ) -> list[Float[torch.Tensor, "_ _"]]:
+        """See Kernels. By meetings where samples have few; else those of two samples of the block are computed once."""
+        length, products = block.stop - block.start, []
+        lists, samples = (support.offsets.numpy(), unsigned(support.units)), unsigned(support.sample_of_entry)
+        meetings, count = np.empty((2, 0), np.uint32), -1
+        if length == support.samples:
+            most = min(MOST_MEETINGS, support.entries * support.samples // MEETING)
+            meetings, count = meeting_loops.list_meetings(lists[1], support.width, most)
+        for values in vectors:
+            outputs = values.shape[0]
+            out = values.new_empty(support.samples, outputs, length, outputs, dtype=torch.float64)
+            if count >= 0:
+                meeting_loops.inner_products_at(meetings[:, :count], lists[0], samples, values.numpy(), out.numpy())
+            else:
+                threads = use_threads(support.entries * length * outputs**2)
+                places = support.width, block.start, block.stop, threads
+                loops.inner_products(*lists, values.numpy(), *places, out.numpy())
+            products.append(out.view(support.samples * outputs, length * outputs))
+        return products
 
     def plan_update(
         self,

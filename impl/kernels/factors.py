@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
@@ -88,6 +88,29 @@ class Factors:
         self.units[:, : old_units.shape[1]] = old_units
         self.values = old_values.new_zeros(samples, room, vector_room)
         self.values[:, : old_values.shape[1], : old_values.shape[2]] = old_values
+
+
+class Unions(NamedTuple):
+    """Unions of supports, right and left, of the same samples.
+
+    Attributes:
+        right: Their sizes together.
+        left: Likewise.
+        longest_right: The size of the largest.
+        longest_left: Likewise.
+        pairs: Σ_i (size on the right) · (size on the left).
+    """
+
+    right: int
+    left: int
+    longest_right: int
+    longest_left: int
+    pairs: int
+
+    @classmethod
+    def of(cls, right: Int[torch.Tensor, " n"], left: Int[torch.Tensor, " n"]) -> Unions:
+        """By their sizes."""
+        return cls(*torch.stack([right.sum(), left.sum(), right.max(), left.max(), (right * left).sum()]).tolist())
 
 
 def padded(vectors: int) -> int:

@@ -5,14 +5,15 @@ So the column of W_ℓ that an active input gathers is a contiguous row of the t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Protocol
 
 import torch
 
-from impl.kernels.factors import Factors
+from impl.kernels.factors import Factors, Unions
 from impl.kernels.workspace import Workspace
 from impl.support import Support
-from reference.contract.shapes import Float, Int
+from reference.contract.shapes import Float
 
 
 class Kernels(Protocol):
@@ -59,8 +60,8 @@ class Kernels(Protocol):
         Where the unions are the first supports, as they are most often, that object is returned.
         """
 
-    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
-        """How many units of a support are not in the unions, sample by sample."""
+    def unions(self, right: Factors, more_right: Support, left: Factors, more_left: Support) -> Unions:
+        """What unions would come about if a support were added to each of two sets of factors of the same samples."""
 
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """Adds one vector to every sample; there must be room."""
@@ -89,11 +90,12 @@ class Kernels(Protocol):
         """out[o, (i, a)] = Σ_{j, t} (t-th vector of sample j)[a] · coefficients[j, t, (o, i)]: at the rows only."""
 
     def inner_products(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
-    ) -> Float[torch.Tensor, "nc block_c"]:
+        self, support: Support, vectors: Sequence[Float[torch.Tensor, "_ entries"]], block: slice
+    ) -> list[Float[torch.Tensor, "_ _"]]:
         """out[(i, o), (j, p)] = ⟨v_{i,o}, v_{j,p}⟩ for all samples i and those samples j of a block, in float64.
 
-        v_{i,o} is the sparse vector of sample i with the values of output o; sums are in float64, too.
+        One output for each of several sets of values on a support: v_{i,o} is the sparse vector of sample i with the
+        values (c, entries) of output o; c may differ. Sums are in float64, too.
         """
 
     def plan_update(

@@ -160,24 +160,29 @@ def add_vectors(
 
 
 @compile_parallel
-def missing(counts, known, offsets, units, missing):
-    for i in numba.prange(counts.size):
-        place, absent = 0, 0
-        for entry in range(offsets[i], offsets[i + 1]):
-            while place < counts[i] and known[i, place] < units[entry]:
-                place += 1
-            absent += not (place < counts[i] and known[i, place] == units[entry])
-        missing[i] = absent
+def size_unions(right, left, sizes):
+    samples = sizes.shape[1]
+    for part in numba.prange(2 * samples):  # first one side, then the other
+        side, i = np.int64(part) // samples, np.int64(part) % samples
+        counts, known, offsets, units = left if side else right
+        sizes[side, i] = counts[i] + _absent(known[i, : counts[i]], units[offsets[i] : offsets[i + 1]])
+
+
+@numba.njit(cache=True, nogil=True)
+def _absent(known, units):
+    """How many units are not among those that are known; both increase."""
+    place, absent = 0, 0
+    for entry in range(units.size):
+        while place < known.size and known[place] < units[entry]:
+            place += 1
+        absent += not (place < known.size and known[place] == units[entry])
+    return absent
 
 
 @compile_parallel
 def insert(counts, known, numbers, vectors, offsets, units, values):
     for i in numba.prange(counts.size):
-        place, absent = 0, 0
-        for entry in range(offsets[i], offsets[i + 1]):
-            while place < counts[i] and known[i, place] < units[entry]:
-                place += 1
-            absent += not (place < counts[i] and known[i, place] == units[entry])
+        absent = _absent(known[i, : counts[i]], units[offsets[i] : offsets[i + 1]])
         place, entry = counts[i] - 1, offsets[i + 1] - 1
         counts[i] += absent
         for last in range(counts[i] - 1, -1, -1):  # merged from the last unit on, in place

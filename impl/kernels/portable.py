@@ -8,12 +8,12 @@ plain indexing is enough, and results do not depend on the order in which a devi
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
 
-from impl.kernels.factors import Factors
+from impl.kernels.factors import Factors, Unions
 from impl.kernels.sparse_sums import add_vectors
 from impl.kernels.tabulated import collect_by_table, inner_products_by_table, project_by_table
 from impl.kernels.widened import gather_widened
@@ -85,8 +85,12 @@ class TorchKernels:
         """See Kernels."""
         return add_vectors(support, values, other, other_values)
 
-    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+    def unions(self, right: Factors, more_right: Support, left: Factors, more_left: Support) -> Unions:
         """See Kernels."""
+        return Unions.of(right.counts + self.missing(right, more_right), left.counts + self.missing(left, more_left))
+
+    def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
+        """How many units of a support are not in the unions, sample by sample."""
         absent = ~torch.isin(_positions(support), _positions(factors.support))
         return torch.zeros_like(factors.counts).index_add_(0, support.sample_of_entry.long(), absent.long())
 
@@ -158,10 +162,10 @@ class TorchKernels:
         return collect_by_table(self, factors, coefficients, rows)
 
     def inner_products(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
-    ) -> Float[torch.Tensor, "nc block_c"]:
+        self, support: Support, vectors: Sequence[Float[torch.Tensor, "_ entries"]], block: slice
+    ) -> list[Float[torch.Tensor, "_ _"]]:
         """See Kernels."""
-        return inner_products_by_table(self, support, values, block)
+        return [inner_products_by_table(self, support, values, block) for values in vectors]
 
     def plan_update(
         self,

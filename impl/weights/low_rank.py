@@ -36,12 +36,12 @@ class OuterProducts:
     left: Support
     left_values: Float[torch.Tensor, " left_entries"]
 
-    @property
+    @cached_property
     def rank(self) -> int:
         """The number of outer products, which bounds the rank."""
         return self.right.samples
 
-    @property
+    @cached_property
     def entries(self) -> int:
         """The numbers held."""
         return self.right.entries + self.left.entries
@@ -70,6 +70,10 @@ class OuterProducts:
             and torch.equal(self.right.units, other.right.units)
             and torch.equal(self.right_values, other.right_values)
         )
+
+    def is_merged_from(self, earlier: OuterProducts) -> bool:
+        """Whether it is the sum of an earlier one with others."""
+        return self.right is earlier.right and self.right_values is earlier.right_values
 
     def plus(self, other: OuterProducts, kernels: Kernels) -> OuterProducts:
         """The sum with products of the same right factors: left factors add up on the union of their supports."""

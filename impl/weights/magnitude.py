@@ -36,9 +36,10 @@ def magnitude_after(
     Raises:
         SolveError: where the bound leaves the dtype's range, or a factor is not finite.
     """
-    nothing = right_values.new_zeros(())
-    sizes = [values.abs().max() if values.numel() else nothing for values in (right_values, left_values)]
-    largest = torch.stack(sizes).tolist()
+    nothing = right_values.new_zeros(2)
+    ends = [torch.aminmax(values) if values.numel() else nothing for values in (right_values, left_values)]
+    low_right, high_right, low_left, high_left = torch.stack([end for pair in ends for end in pair]).tolist()
+    largest = max(-low_right, high_right), max(-low_left, high_left)
     bound = magnitude + right.samples * largest[0] * largest[1]
     if not math.isfinite(bound) or bound > torch.finfo(right_values.dtype).max:
         raise SolveError(

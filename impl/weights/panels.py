@@ -112,9 +112,12 @@ class Panels:
         if low_rank is self._followed:
             return
         before = self._followed.terms if self._followed is not None else ()
-        if self._followed is None or low_rank.terms[: len(before)] != before:  # an undo, or a term in place of another
+        followed, self._followed = self._followed, None  # where memory runs out on the way, panels are made anew
+        if len(before) == len(low_rank.terms) == 1 and low_rank.terms[0].is_merged_from(before[0]):
+            self._panels[0].replace_left(low_rank.terms[0], self._kernels)
+            before = low_rank.terms
+        elif followed is None or low_rank.terms[: len(before)] != before:  # an undo, or a term in place of another
             self._panels, before = [], ()
-        self._followed = None  # where memory runs out on the way, panels are made anew
         for term in low_rank.terms[len(before) :]:
             self._add(term)
         self._followed = low_rank
@@ -162,15 +165,20 @@ class Panel:
         """Adds a term, unless its supports differ too much from the others'."""
         if term.rank != self.right.samples:
             return False
-        right = self.right.counts + kernels.missing(self.right, term.right)
-        left = self.left.counts + kernels.missing(self.left, term.left)
-        known = torch.stack([right.sum(), left.sum(), right.max(), left.max(), (right * left).sum()]).tolist()
-        entries, longest, pairs = known[:2], known[2:4], known[4]
-        for union, factors, support in zip(entries, (self.right, self.left), (term.right, term.left), strict=True):
+        unions = kernels.unions(self.right, term.right, self.left, term.left)
+        sides = (unions.right, self.right, term.right), (unions.left, self.left, term.left)
+        for union, factors, support in sides:
             if union * (factors.vectors + 1) > PADDING * (factors.size + support.entries):
                 return False
-        self.add(term, longest, pairs, kernels)
+        self.add(term, (unions.longest_right, unions.longest_left), unions.pairs, kernels)
         return True
+
+    def replace_left(self, term: OuterProducts, kernels: Kernels) -> None:
+        """Takes other left factors, where it holds one term, whose right ones have stayed."""
+        self.left = Factors(term.rank, self.left.width, self.left.values)
+        self.left.reserve(int(term.left.host_counts.max()), 1)
+        kernels.insert(self.left, term.left, term.left_values)
+        self.pairs = term.pairs
 
     def add(self, term: OuterProducts, longest: Sequence[int], pairs: int, kernels: Kernels) -> None:
         """Adds a term.

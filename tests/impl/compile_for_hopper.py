@@ -95,12 +95,12 @@ def launch_everything(values: torch.dtype, tables: torch.dtype, outputs: int) ->
         return
     kernels.select(torch.zeros(4, 512, dtype=values), 0.5)
     kernels.pick(kernels.tabulate(above, left), above)
-    kernels.inner_products(above, left, slice(0, 4))
+    kernels.inner_products(above, [left], slice(0, 4))
     kernels.subtract_transposed(torch.zeros(512, 4, dtype=values), torch.zeros(4, 512, dtype=values))
     factors = Factors(4, 256, hidden)
     factors.reserve(100, 33)
     factors.vectors = 32
-    kernels.missing(factors, below)
+    kernels.unions(factors, below, factors, below)
     for width in (4, 32, 320):
         by_unit = torch.zeros(256, width, dtype=values)
         kernels.spread(factors, kernels.contract(factors, by_unit), by_unit, anew=False)

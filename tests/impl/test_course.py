@@ -104,7 +104,7 @@ def test_kernels_judge_by_their_multiply_adds_whether_threads_pay(monkeypatch):
     COMPILED.project(factors, rows, torch.ones(2, 5))
     COMPILED.spread(factors, torch.ones(3, 1, 4), torch.zeros(7, 4), anew=False)
     COMPILED.collect(factors, torch.ones(3, 1, 6), rows)
-    COMPILED.inner_products(rows, torch.ones(2, 5), slice(0, 2))
+    COMPILED.inner_products(rows, [torch.ones(2, 5)], slice(0, 2))
     COMPILED.plan_update(rows, torch.ones(5, 2), columns, torch.ones(10, 2), torch.ones(7, 11)).apply()
     assert said == [3 * 7, 5 * 11, 2 * pairs, 5, 5 * 2, 5 * 4, 5 * 2, 5 * 2 * 2 * 2, 2 * pairs]
 

@@ -226,7 +226,7 @@ def grown(placed, dtype, masks, seed=20):
     factors, vectors = Factors(*masks[0].shape, placed.put(torch.zeros(1, dtype=dtype))), []
     for term, mask in enumerate(masks):
         support, values = placed.put(support_of(mask)), numbers(dtype, int(mask.sum()), seed=seed + term)
-        factors.reserve(int((factors.counts + placed.kernels.missing(factors, support)).max()), term + 1)
+        factors.reserve(placed.kernels.unions(factors, support, factors, support).longest_left, term + 1)
         placed.kernels.insert(factors, support, placed.put(values))
         vectors.append(dense(mask, values))
     return factors, np.stack(vectors, axis=1)  # (samples, t, m)
@@ -265,6 +265,18 @@ def test_products_with_vectors_side_by_side(placed, dtype, outputs, group_bytes,
             assert_rounded(found[output], everywhere[:, at].T[mask], bound[:, at].T[mask], dtype)
 
 
+def test_unions_are_measured_before_they_come_about(placed, dtype):
+    (right, _), (left, _) = grown(placed, dtype, SHARED[:2]), grown(placed, dtype, SHARED[:1])
+    before, more = np.stack([SHARED[0] | SHARED[1], SHARED[0]]), np.stack([SHARED[1], SHARED[1]])
+    supports = [placed.put(support_of(mask)) for mask in more]
+    sizes = (before | more).sum(axis=2)
+    assert placed.kernels.unions(right, supports[0], left, supports[1]) == (
+        *sizes.sum(axis=1),
+        *sizes.max(axis=1),
+        (sizes[0] * sizes[1]).sum(),
+    )
+
+
 def test_updates_that_do_not_fit_the_lists_are_refused():
     pytest.importorskip("numba")
     from impl.kernels import compiled
@@ -293,9 +305,36 @@ def test_vectors_that_come_later_are_met_like_the_first(placed):
 @pytest.mark.parametrize("block", [slice(0, 7), slice(0, 1), slice(2, 6), slice(6, 7)], ids=str)
 def test_inner_products_are_those_of_the_dense_vectors(placed, dtype, outputs, block):
     for mask in (SUPPORTS["random"][0], SUPPORTS["ragged"][0]):
-        values = numbers(dtype, outputs, int(mask.sum()))
-        v = np.stack([dense(mask, value) for value in values], axis=1)  # (n, outputs, m)
-        found = placed.kernels.inner_products(placed.put(support_of(mask)), placed.put(values), block)
-        assert found.dtype == torch.float64
-        rows, columns = v.reshape(-1, v.shape[2]), v[block].reshape(-1, v.shape[2])
-        assert_rounded(found, rows @ columns.T, np.abs(rows) @ np.abs(columns).T, torch.float64)
+        assert_inner_products(placed, dtype, mask, outputs, block)
+
+
+# Some 50 pairs of entries have their unit in common, of almost 50 000.
+FEW_MEETINGS = np.random.default_rng(4).random((12, 900)) < 0.03
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_inner_products_of_samples_that_have_few_units_in_common(placed, dtype, outputs):
+    assert_inner_products(placed, dtype, FEW_MEETINGS, outputs, slice(0, 12))
+
+
+def assert_inner_products(placed, dtype, mask, outputs, block):
+    values = numbers(dtype, outputs, int(mask.sum()))
+    v = np.stack([dense(mask, value) for value in values], axis=1)  # (n, outputs, m)
+    vectors = [placed.put(values), placed.put(values[:1])]
+    found, less = placed.kernels.inner_products(placed.put(support_of(mask)), vectors, block)
+    torch.testing.assert_close(less, found[::outputs, ::outputs], rtol=1e-12, atol=1e-12)
+    assert found.dtype == torch.float64
+    rows, columns = v.reshape(-1, v.shape[2]), v[block].reshape(-1, v.shape[2])
+    assert_rounded(found, rows @ columns.T, np.abs(rows) @ np.abs(columns).T, torch.float64)
+
+
+def test_meetings_are_the_pairs_of_entries_with_a_unit_in_common():
+    loops = pytest.importorskip("impl.kernels.meeting_loops")
+    support = support_of(FEW_MEETINGS)
+    lists = support.units.numpy().view(np.uint32), support.width
+    samples, units = np.nonzero(FEW_MEETINGS)
+    pairs = {(e, f) for e, f in np.argwhere(units[:, None] == units) if samples[f] < samples[e]}
+    meetings, count = loops.list_meetings(*lists, 2 * len(pairs))
+    assert count == len(pairs) > 0
+    assert set(map(tuple, meetings[:, :count].T.astype(int))) == pairs
+    assert loops.list_meetings(*lists, len(pairs) - 1)[1] == -1

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -193,6 +193,37 @@ def test_panels_follow_from_one_update_to_another(dtype, kernels):
         out = torch.zeros(FAN_OUT, support.samples, dtype=values.dtype)
         following.apply(D, support, values, out, no_work())
         assert_within(out.T, h @ change.T, product_bound(size.T, h, D.rank, dtype))
+
+
+def test_a_panel_follows_a_term_that_others_are_merged_with(dtype, kernels):
+    """And that is itself again when they are undone."""
+    inputs, _ = BATCHES["random"]
+    support, values, h = on(inputs, dtype, 24)
+    term, change, size = sparse_term(random_mask(5, FAN_IN, 70), random_mask(5, FAN_OUT, 71), dtype, 10)
+    more, _, _ = sparse_term(random_mask(5, FAN_IN, 70), random_mask(5, FAN_OUT, 75), dtype, 30)
+    more = replace(more, right=term.right, right_values=term.right_values)
+    following, steps = panels_of(kernels), [(term, 0.0, 0.0)]
+    left, right = (
+        support.densify(values.double()).numpy()
+        for support, values in ((more.left, more.left_values), (more.right, more.right_values))
+    )
+    for count in (1, 2):
+        steps.append((steps[-1][0].plus(more, kernels), count * left.T @ right, count * np.abs(left).T @ np.abs(right)))
+    for held_now, added, size_added in (*steps, *reversed(steps)):
+        D = LowRank(FAN_IN, FAN_OUT, (held_now,))
+        out = torch.zeros(FAN_OUT, support.samples, dtype=values.dtype)
+        following.apply(D, support, values, out, no_work())
+        bound = product_bound((size + size_added).T, h, D.rank + 2, dtype)
+        assert_within(out.T, h @ (change + added).T, bound)
+        units = support_of(np.ones((support.samples, FAN_OUT), bool))
+        ones = values.new_ones(1, units.entries)
+        back = following.apply_transpose(D, support_of(inputs), units, ones, no_work())
+        dense = np.ones((support.samples, FAN_OUT))
+        assert_within(
+            back[0],
+            (dense @ (change + added))[inputs],
+            product_bound(size + size_added, dense, D.rank + 2, dtype)[inputs],
+        )
 
 
 def test_forks_that_share_kernels_may_be_evaluated_side_by_side(kernels):

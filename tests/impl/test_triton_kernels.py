@@ -77,6 +77,8 @@ def grown(placed, dtype, terms=4, samples=5, width=150):
         values = integers(dtype, support.entries, seed=term)
         missing = PORTABLE.missing(theirs, support)
         assert torch.equal(placed.kernels.missing(ours, placed.put(support)).cpu(), missing)
+        sides, those = (ours, placed.put(support)), (theirs, support)
+        assert placed.kernels.unions(*sides, *sides) == PORTABLE.unions(*those, *those)
         length = int((theirs.counts + missing).max())
         for factors in (ours, theirs):
             factors.reserve(length, factors.vectors + 1)

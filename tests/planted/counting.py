@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-
 from tests.planted.registry import OURS, Module, plant
 
 BETWEEN = "counted_multiply_adds_are_what_masks_demand_up_to_a_dense_pass "
@@ -108,8 +106,8 @@ def gram_matrix_not_counted(gram: Module) -> None:
     """The Gram matrix counts the sum over the layers, and not the inner products."""
     correct = gram._inner_products
 
-    def _inner_products(layer: int, support: Any, values: torch.Tensor, *more: Any) -> Any:
-        *arguments, work = more
-        return correct(layer, support, values, *arguments, Divided(work, 1 << 62))
+    def _inner_products(*arguments: Any) -> Any:
+        *others, work = arguments
+        return correct(*others, Divided(work, 1 << 62))
 
     gram._inner_products = _inner_products

@@ -100,9 +100,10 @@ def gram_in_float32(gram: Module) -> None:
     """Inner products of float32 factors are summed in float32, though float64 is promised."""
     correct = gram._inner_products
 
-    def _inner_products(layer: int, support: Any, values: torch.Tensor, *more: Any) -> torch.Tensor:
-        products: torch.Tensor = correct(layer, support, values, *more)
-        return products if values.dtype == torch.float64 else products.float().double()
+    def _inner_products(support: Any, sides: dict[int, torch.Tensor], *more: Any) -> list[torch.Tensor]:
+        found = correct(support, sides, *more)
+        exact = all(values.dtype == torch.float64 for values in sides.values())
+        return found if exact else [products.float().double() for products in found]
 
     gram._inner_products = _inner_products
 

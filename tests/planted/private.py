@@ -20,6 +20,7 @@ COPIED = ("impl", "reference", "properties.examples", "benchmarks.rivals")
 SHARED = (
     "impl.kernels.loops",
     "impl.kernels.factor_loops",
+    "impl.kernels.meeting_loops",
     "impl.kernels.triton.device",
     "impl.certified.addresses",
     "impl.certified.append_loops",

@@ -145,8 +145,8 @@ def part_of_a_batch_not_shifted(compiled: Module) -> None:
     """Where the Gram matrix takes some samples at a time, they begin one late from the second part on."""
     correct = compiled.CompiledKernels.inner_products
 
-    def inner_products(self: Any, support: Any, values: torch.Tensor, block: slice) -> torch.Tensor:
+    def inner_products(self: Any, support: Any, vectors: Any, block: slice) -> list[torch.Tensor]:
         late = int(block.start > 0)
-        return correct(self, support, values, slice(block.start - late, block.stop - late))
+        return correct(self, support, vectors, slice(block.start - late, block.stop - late))
 
     compiled.CompiledKernels.inner_products = inner_products

@@ -6,9 +6,11 @@ chosen for the number of programs: some thousand keep a large device busy. None 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from impl.kernels.factors import Factors
+from impl.kernels.factors import Factors, Unions
 from impl.kernels.sparse_sums import add_vectors
 from impl.kernels.tabulated import collect_by_table, project_by_table
 from impl.kernels.triton.device import gathering, panels, selection, tables
@@ -170,8 +172,12 @@ class TritonKernels:
         """See Kernels."""
         return add_vectors(support, values, other, other_values)
 
+    def unions(self, right: Factors, more_right: Support, left: Factors, more_left: Support) -> Unions:
+        """See Kernels. They come to the host, for which it waits."""
+        return Unions.of(right.counts + self.missing(right, more_right), left.counts + self.missing(left, more_left))
+
     def missing(self, factors: Factors, support: Support) -> Int[torch.Tensor, " n"]:
-        """See Kernels."""
+        """How many units of a support are not in the unions, sample by sample."""
         missing = torch.empty_like(factors.counts)
         arguments = *_union(factors), support.offsets, support.units, missing
         launch(panels.count_missing, (factors.samples,), *arguments, BLOCK=BLOCK)
@@ -262,20 +268,10 @@ class TritonKernels:
         return collect_by_table(self, factors, coefficients, rows)
 
     def inner_products(
-        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
-    ) -> Float[torch.Tensor, "nc block_c"]:
+        self, support: Support, vectors: Sequence[Float[torch.Tensor, "_ entries"]], block: slice
+    ) -> list[Float[torch.Tensor, "_ _"]]:
         """See Kernels. All vectors against a table of those of the block."""
-        outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
-        others, entries = support.between(block.start, block.stop)
-        table = self.tabulate(others, values[:, entries].contiguous())
-        out = values.new_empty(samples * outputs, outputs * length, dtype=torch.float64)
-        columns = power_of_two(outputs * length, NARROW)
-        grid = samples, outputs, blocks(outputs * length, columns)
-        sizes = outputs, length, values.stride(0), table.stride(0)
-        entries_at_once = TILE // columns // 2
-        arguments = support.offsets, support.units, values, table, out, *sizes
-        launch(gathering.inner_products, grid, *arguments, ENTRIES=entries_at_once, COLUMNS=columns)
-        return out
+        return [self._inner_products(support, values, block) for values in vectors]
 
     def plan_update(
         self,
@@ -287,6 +283,21 @@ class TritonKernels:
     ) -> TritonUpdate:
         """See Kernels."""
         return TritonUpdate(rows, row_values, columns, column_values, table)
+
+    def _inner_products(
+        self, support: Support, values: Float[torch.Tensor, "c entries"], block: slice
+    ) -> Float[torch.Tensor, "nc block_c"]:
+        outputs, samples, length = values.shape[0], support.samples, block.stop - block.start
+        others, entries = support.between(block.start, block.stop)
+        table = self.tabulate(others, values[:, entries].contiguous())
+        out = values.new_empty(samples * outputs, outputs * length, dtype=torch.float64)
+        columns = power_of_two(outputs * length, NARROW)
+        grid = samples, outputs, blocks(outputs * length, columns)
+        sizes = outputs, length, values.stride(0), table.stride(0)
+        entries_at_once = TILE // columns // 2
+        arguments = support.offsets, support.units, values, table, out, *sizes
+        launch(gathering.inner_products, grid, *arguments, ENTRIES=entries_at_once, COLUMNS=columns)
+        return out
 
 
 def _union(factors: Factors) -> tuple[torch.Tensor, torch.Tensor, int]:
