@@ -55,10 +55,6 @@ class Anchors:
         self._layer, self._arrays, self._kernels, self._anchor_kernels = layer, arrays, kernels, anchor_kernels
         self._device = arrays.norms.device
 
-    def grow_slots(self, slots: int) -> None:
-        """Makes room for more samples."""
-        self._arrays.grow_slots(slots)
-
     def begun(self, slots: Int[torch.Tensor, " n"]) -> Bool[torch.Tensor, " n"]:
         """Which of these samples have anchors."""
         return self._arrays.reference_count[slots] > 0

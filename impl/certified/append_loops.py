@@ -52,7 +52,7 @@ def append_column(slot, known, unit, source):
 def widened(slot, known, exact, radius, limit, table):
     """Makes rows of what is not certified within a radius, with some to spare, and fills their part of the block.
 
-    Returns how many came, or −1 where there is no room, or where a reference would by now have been cheaper.
+    Returns how many came, or −1 where there is no room, or where a reference would by now be cheaper.
     """
     first, columns = known.row_count[slot], known.column_count[slot]
     affordable = (columns * exact.size - known.spent[slot]) // (COPYING * max(1, columns))

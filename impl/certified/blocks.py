@@ -9,7 +9,7 @@ from reference.contract.shapes import Float, Int
 
 # Room that a block has for more lines and longer ones, so that it is not moved often; and small ones for so many more.
 SPARE_LINES = 1.125
-SPARE_LENGTH = 1.125
+SPARE_LENGTH = 1.25
 SPARE = 32
 
 

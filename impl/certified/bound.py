@@ -8,7 +8,7 @@ columns S, and a_q any numbers. With W = W⁰ − D, by Cauchy and Schwarz and w
 
 What is computed of it is off by rounding. A sum of s products, in whatever order and with or without fused operations,
 errs by at most γ Σ|factors|, γ = s·u/(1 − s·u), u the unit roundoff; and Σ_c |W⁰_{rc}||h_c| ≤ ρ_r‖h‖ by the same
-inequality. So, with A_r = Σ_j |left_{j,r}| ‖right_j‖ over the outer products of D,
+inequality. So, with A_r = Σ_j |left_{j,r}| ‖right_j‖ over the outer products of D, or any number that is greater,
 
     (W⁰h^q)_r  errs by at most  γ ρ_r ‖h^q‖
     (D h)_r    errs by at most  γ A_r ‖h‖
@@ -123,12 +123,11 @@ def limit_of(threshold: float, largest_bias: float, dtype: torch.dtype) -> float
 def norms_of_squares(squares: Float[torch.Tensor, "*shape"], terms: int) -> Float[torch.Tensor, "*shape"]:
     """√ of sums of squares, rounded up: by γ for the sum, and by the least normal number a term for underflow."""
     limits = torch.finfo(squares.dtype)
-    return (
-        (squares * (1 + 2 * gamma(terms, squares.dtype)) + (terms + 1) * limits.tiny).sqrt_().mul_(1 + 2 * limits.eps)
-    )
+    up, least = 1 + 2 * gamma(terms, squares.dtype), (terms + 1) * limits.tiny
+    return (squares * up).add_(least).sqrt_().mul_(1 + 2 * limits.eps)
 
 
 def rounded_up(numbers: Float[torch.Tensor, "*shape"], dtype: torch.dtype) -> Float[torch.Tensor, "*shape"]:
-    """Numbers ≥ 0 in another dtype, none smaller than it was."""
+    """Numbers ≥ 0 in another dtype, none smaller than it was; 0 remains 0, as products with less are slow."""
     limits = torch.finfo(dtype)
-    return (numbers * (1 + 4 * limits.eps) + limits.tiny).to(dtype)
+    return (numbers * (1 + 4 * limits.eps) + limits.tiny * (numbers > 0)).to(dtype)

@@ -1,4 +1,4 @@
-"""The loops that combine references to what is nearest to an input; bound.py has what that is for."""
+"""The loops that make references of inputs, and combine them to what is nearest to one; bound.py has what for."""
 
 from __future__ import annotations
 
@@ -50,6 +50,37 @@ def combine_sample(slot, views, values, places, terms):
     row_radius = number((distance + rounding * (norm + references + distance)) * up + tiny)
     looseness = number(2 * rounding * norm * up + tiny)
     return SampleBound(coefficients, radius, row_coefficients, row_radius, looseness)
+
+
+@numba.njit(cache=True, nogil=True)
+def refer_to(slot, views, units, values, places, table):
+    """Makes a reference of the input of a sample, in place of the oldest one: one product with W⁰."""
+    turn = views.reference_count[slot] % views.products.shape[1]
+    product, reference = views.products[slot, turn], views.references[slot, turn]
+    _gather(units, values, table, product)
+    reference[:] = 0
+    for e in range(values.size):
+        reference[places[e]] = values[e]
+    views.reference_count[slot] += 1
+    views.spent[slot] = 0
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def _gather(units, values, table, total):
+    """total = Σ_e values[e] · table[units[e]]."""
+    total[:] = 0
+    e = 0
+    while e + 4 <= units.size:
+        p, q, r, s = table[units[e]], table[units[e + 1]], table[units[e + 2]], table[units[e + 3]]
+        vp, vq, vr, vs = values[e], values[e + 1], values[e + 2], values[e + 3]
+        for j in range(total.size):
+            total[j] += vp * p[j] + vq * q[j] + vr * r[j] + vs * s[j]
+        e += 4
+    while e < units.size:
+        p, vp = table[units[e]], values[e]
+        for j in range(total.size):
+            total[j] += vp * p[j]
+        e += 1
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

@@ -15,7 +15,6 @@ from impl.certified.compiled_rows import CompiledRowKernels, views_of
 from impl.certified.views import BoundViews
 from impl.kernels.compiled import CACHE_LINE, unsigned, use_threads
 from impl.support import Support
-from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
 
 
@@ -35,12 +34,6 @@ class CompiledAnchorKernels:
         arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), table.numpy()
         loops.product_and_squares(*arguments, product.numpy(), squares.numpy(), threads)
         return product, squares
-
-    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
-        """See AnchorKernels."""
-        right = term.right.offsets.numpy(), term.right_values.numpy()
-        left = term.left.offsets.numpy(), unsigned(term.left.units), term.left_values.numpy()
-        loops.add_magnitudes(*right, *left, sums.numpy())
 
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support

@@ -84,16 +84,16 @@ class CompiledRowKernels:
         before: tuple[Support, Float[torch.Tensor, " _"]] | None,
         after: tuple[Support, Float[torch.Tensor, " _"]],
         sums: Float[torch.Tensor, " fan_out"],
+        rounded: Float[torch.Tensor, " fan_out"],
     ) -> float:
         """See DriftKernel."""
         support, values = after
-        nothing = Support(torch.zeros_like(support.offsets), support.units[:0], support.units[:0], support.width)
-        old, old_values = before or (nothing, values[:0])
-        old_left = old.offsets.numpy(), unsigned(old.units), old_values.numpy()
         left = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        step = np.empty(sums.numel())
+        old = np.zeros_like(left[0]), left[1][:0], left[2][:0]
+        if before is not None:
+            old = before[0].offsets.numpy(), unsigned(before[0].units), before[1].numpy()
         rights = right.offsets.numpy(), right_values.numpy()
-        return float(rest_loops.add_drift(*rights, *old_left, *left, step, sums.numpy()))
+        return float(rest_loops.add_drift(rights, old, left, sums.numpy(), rounded.numpy()))
 
 
 def change_views(

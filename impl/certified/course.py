@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 # Samples are dealt out in so many shares a thread, as they come: some take much longer than others.
-SHARES = 4
+SHARES = 16
 
 
 class Course:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 # One part in so many of the memory is for what is linear in the widths, beside the blocks.
 BOUNDS_SHARE = 4
 
+# So many samples find room at once, where it is theirs: a first iteration is not to wait for pages of memory.
+FIRST_SAMPLES = 32
+
 # What a multiply-add with a number of W⁰, which comes from memory, costs in such of products with D, which is in cache
 # (measured on CPUs).
 FETCHING = 2
@@ -66,6 +69,8 @@ class CertifiedForward:
             room, below = int(memory * size / sum(sizes)), self.layers[-1] if self.layers else None
             kernels = gather.kernels, anchor_kernels
             self.layers.append(certified_layer(layer, weight, bias, activation, *kernels, room, below))
+        for certified in self.layers:
+            certified.make_room(min(FIRST_SAMPLES, self._affordable))
         self._outlooks = [Outlook(insistent=insistent) for _ in weights]
         self._courses: dict[tuple[int, int], Course] = {}  # by the first of their layers, and the one after the last
 
@@ -77,7 +82,7 @@ class CertifiedForward:
         self._make_room(keys)
         slots = self._samples.of(keys, X.device)
         for layer in self.layers:
-            layer.anchors.grow_slots(self._samples.slots)
+            layer.make_room(self._samples.slots)
         support, values = nonzero_inputs(X)
         supports, hidden = [support], [values]
         operators: list[TransposedProduct] = []
@@ -190,8 +195,12 @@ class CertifiedForward:
         """Forgets samples that have not come for long where the bounds of all would take a quarter of the memory."""
         new = len(keys) - self._samples.known(keys)
         if new:
-            each = sum(layer.arrays.bytes_a_slot for layer in self.layers)
-            self._forget(max(0, self._memory // (BOUNDS_SHARE * each) - new))
+            self._forget(max(0, self._affordable - new))
+
+    @property
+    def _affordable(self) -> int:
+        """Of how many samples the bounds take a quarter of the memory."""
+        return self._memory // (BOUNDS_SHARE * sum(layer.arrays.bytes_a_slot for layer in self.layers))
 
     def _forget(self, kept: int) -> None:
         """Forgets all but the samples that came last."""

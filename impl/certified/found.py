@@ -23,6 +23,8 @@ class Done(NamedTuple):
         columns: That came.
         rows: That came.
         copies: Numbers of W⁰ that were copied to blocks for these rows.
+        references: Inputs that became references.
+        gathered: Rows of the table that they took.
         changes_back: Multiply-adds with Dᵀ.
     """
 
@@ -31,6 +33,8 @@ class Done(NamedTuple):
     columns: int
     rows: int
     copies: int
+    references: int
+    gathered: int
     changes_back: int
 
 

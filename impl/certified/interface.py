@@ -9,7 +9,6 @@ import torch
 from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds, Combination
 from impl.support import Support
-from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
 
 # A sample's rows are all computed, and put in a new order, when so many times as many were computed in vain. Copying
@@ -42,9 +41,6 @@ class AnchorKernels(Protocol):
         self, support: Support, values: Float[torch.Tensor, " entries"], table: Float[torch.Tensor, "fan_in fan_out"]
     ) -> tuple[Float[torch.Tensor, "n fan_out"], Float[torch.Tensor, "n fan_out"]]:
         """Σ_{a ∈ support_i} values[i, a]·table[a], and Σ_{a ∈ support_i} table[a]², in one pass over the table."""
-
-    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
-        """sums[r] += Σ_j |left_{j,r}| ‖right_j‖, in float64."""
 
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support

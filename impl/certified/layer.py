@@ -13,7 +13,6 @@ from impl.certified.arrays import AnchorArrays
 from impl.certified.blocks import OutOfRoom
 from impl.certified.bound import Bounds, gamma, limit_of
 from impl.certified.interface import Activation, AnchorKernels
-from impl.certified.row_magnitudes import RowMagnitudes
 from impl.certified.soon import soon_active
 from impl.forward import check_finite
 from impl.kernels import Kernels
@@ -60,7 +59,10 @@ class CertifiedLayer(ABC):
         self.arrays = AnchorArrays(fan_in, fan_out, room, weights.table.device, weights.table.dtype)
         self.anchors = Anchors(layer, self.arrays, kernels, anchor_kernels)
         self._base, self._version = weights.state.base, weights.state.version
-        self._magnitudes = RowMagnitudes(fan_out, anchor_kernels, weights.table.device, weights.table.dtype)
+
+    def make_room(self, samples: int) -> None:
+        """Makes room for so many samples."""
+        self.arrays.grow_slots(samples)
 
     @abstractmethod
     def forward(
@@ -167,9 +169,13 @@ class CertifiedLayer(ABC):
         terms = int(support.counts.max()) + low_rank.longest_sum
         squares = values.new_zeros(support.samples, dtype=torch.float64)
         norm = squares.index_add_(0, support.sample_of_entry.long(), values.double().square()).sqrt_()
-        magnitudes = self._magnitudes.of(low_rank, WorkMeter(values.device), self.layer).double()
+        magnitudes = self._row_magnitudes(WorkMeter(values.device)).double()
         reach = (self.arrays.norms[slots].double() + magnitudes) * norm[:, None]
         return gamma(terms, values.dtype) * (reach + self._largest_bias + abs(self.activation.threshold))
+
+    @abstractmethod
+    def _row_magnitudes(self, work: WorkMeter) -> Float[torch.Tensor, " fan_out"]:
+        """By unit A, or more, of the present D: see bound.py."""
 
     def _follow_base(self) -> None:
         """Anchors refer to W⁰ as it was: a fold ends them all."""
@@ -246,7 +252,7 @@ class CertifiedLayer(ABC):
             torch.arange(slots.numel(), device=slots.device),
             *combination,
             change,
-            self._magnitudes.of(low_rank, work, self.layer),
+            self._row_magnitudes(work),
             self.bias,
             limit_of(self.activation.threshold, self._largest_bias, values.dtype),
         )

@@ -59,17 +59,6 @@ def product_and_squares(offsets, units, values, table, out, squares, tiles):
                 position[i] = entry
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def add_magnitudes(right_offsets, right_values, left_offsets, left_units, left_values, sums):
-    for term in range(right_offsets.size - 1):
-        square = 0.0
-        for entry in range(right_offsets[term], right_offsets[term + 1]):
-            square += np.float64(right_values[entry]) ** 2
-        size = np.sqrt(square)
-        for entry in range(left_offsets[term], left_offsets[term + 1]):
-            sums[left_units[entry]] += abs(np.float64(left_values[entry])) * size
-
-
 @compile_parallel
 def locate(views, slots, offsets, units, places, missing):
     for i in numba.prange(slots.size):

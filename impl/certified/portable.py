@@ -8,7 +8,6 @@ from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds, Combination, gamma, rounded_up
 from impl.certified.interface import RENEWAL, Activation
 from impl.support import Support
-from impl.weights.low_rank import OuterProducts
 from reference.contract.shapes import Bool, Float, Int
 
 
@@ -26,13 +25,6 @@ class TorchAnchorKernels:
             product[sample] = values[entries] @ columns
             squares[sample] = columns.square().sum(dim=0)
         return product, squares
-
-    def add_magnitudes(self, term: OuterProducts, sums: Float[torch.Tensor, " fan_out"]) -> None:
-        """See AnchorKernels."""
-        squares = torch.zeros(term.rank, dtype=torch.float64, device=sums.device)
-        squares.index_add_(0, term.right.sample_of_entry.long(), term.right_values.double().square())
-        sizes = term.left_values.double().abs() * squares.sqrt()[term.left.sample_of_entry.long()]
-        sums.index_add_(0, term.left.units.long(), sizes)
 
     def locate(
         self, arrays: AnchorArrays, slots: Int[torch.Tensor, " n"], support: Support

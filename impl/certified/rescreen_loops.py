@@ -6,54 +6,60 @@ Most samples that stop resting need few rows or none: they are screened where th
 from __future__ import annotations
 
 import numba
+import numpy as np
 
 from impl.certified.append_loops import widened
-from impl.certified.combine_loops import combine_sample
+from impl.certified.combine_loops import combine_sample, refer_to
 from impl.certified.interface import RENEWAL
 from impl.certified.rest_loops import second_bound
-from impl.kernels.factor_loops import sum_at
+from impl.kernels.factor_loops import sums_everywhere
 
 
 @numba.njit(cache=True, nogil=True)
-def rescreened_rows(slot, known, by_unit, change, inner, values, places, table, exact, changes):
+def rescreened_rows(slot, known, by_unit, change, inner, inputs, table, exact, changes):
     """How many rows of a sample are not certified, from the first on, or all where they are due for a new order.
 
-    Units beside the rows that are not certified become rows; −1 where there is no room for them, or where a reference
-    would be cheaper. Writes the bounds at radius 0 and (D h)_r of all units.
-    Also returns how many multiply-adds it took.
+    Units beside the rows that are not certified become rows. Where a reference would be cheaper by now, or there is no
+    room, the input becomes one: making room would keep all other samples waiting. −1 where that is not enough.
+    Writes the bounds at radius 0 and (D h)_r of all units.
+    Also returns how many multiply-adds with D it took, and how many references came: 0 or 1.
     """
+    units, values, places = inputs
+    rho, place, limit, references = known.norms[slot], known.row_place[slot], by_unit.limit, 0
+    lists = change.left_offsets, change.left_listed, change.left_numbers
+    products = np.int64(sums_everywhere(*lists, change.length, inner, changes)) * change.vectors
     bound = combine_sample(slot, known, values, places, by_unit.terms)
-    products = _exact(slot, known, by_unit, change, inner, bound, exact, changes)
-    rho, place, radius, limit = known.norms[slot], known.row_place[slot], bound.radius, by_unit.limit
-    doubtful = _doubtful_beside_rows(exact, rho, place, radius, limit)
-    if doubtful and widened(slot, known, exact, radius, limit, table) < 0:
-        return -1, products
+    products += _exact(slot, known, by_unit, bound, changes, exact)
+    while _doubtful_beside_rows(exact, rho, place, bound.radius, limit):
+        if widened(slot, known, exact, bound.radius, limit, table) >= 0:
+            break
+        if references:
+            return -1, products, references
+        refer_to(slot, known, units, values, places, table)
+        references = 1
+        bound = combine_sample(slot, known, values, places, by_unit.terms)
+        products += _exact(slot, known, by_unit, bound, changes, exact)
     count = known.row_count[slot]
     if known.excess[slot] > RENEWAL * count:
-        return count, products
+        return count, products, references
     rows, with_products = known.rows[slot], known.known_count[slot]
-    references, row_products = known.products[slot], known.row_products[slot]
+    known_products, row_products, radius = known.products[slot], known.row_products[slot], bound.radius
     for row in range(count - 1, -1, -1):
         unit = rows[row]
         if exact[unit] + rho[unit] * radius <= limit:
             continue
         if row < with_products:
             beside = by_unit.magnitudes[unit] * bound.looseness - (changes[unit] - by_unit.bias[unit])
-            if second_bound(references, row_products[row], unit, beside, rho[unit], bound) <= limit:
+            if second_bound(known_products, row_products[row], unit, beside, rho[unit], bound) <= limit:
                 continue
-        return row + 1, products
-    return 0, products
+        return row + 1, products, references
+    return 0, products, references
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def _exact(slot, known, by_unit, change, inner, bound, exact, changes):
+def _exact(slot, known, by_unit, bound, changes, exact):
     """The bounds at radius 0; returns how many multiply-adds it took."""
-    listed, numbers, length = change.left_listed, change.left_numbers, change.length
-    offsets = change.left_offsets
     magnitudes, bias, looseness = by_unit.magnitudes, by_unit.bias, bound.looseness
-    for unit in range(exact.size):
-        first, last = offsets[unit], offsets[unit + 1]
-        changes[unit] = sum_at(first, last, listed, numbers, length, inner)
     for unit in range(exact.size):
         exact[unit] = magnitudes[unit] * looseness - (changes[unit] - bias[unit])
     used = 2  # ρ and A
@@ -63,7 +69,7 @@ def _exact(slot, known, by_unit, change, inner, bound, exact, changes):
             used += 1
             for unit in range(exact.size):
                 exact[unit] += coefficient * product[unit]
-    return offsets[exact.size] * change.vectors + used * exact.size
+    return used * exact.size
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})

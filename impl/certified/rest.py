@@ -12,6 +12,8 @@ from typing import Any, Protocol
 import torch
 
 from impl.certified.arrays import AnchorArrays
+from impl.certified.bound import rounded_up
+from impl.certified.row_magnitudes import magnitudes_of
 from impl.support import Support
 from impl.weights import LowRank
 from impl.weights.low_rank import OuterProducts
@@ -106,54 +108,65 @@ class DriftKernel(Protocol):
         before: tuple[Support, Float[torch.Tensor, " _"]] | None,
         after: tuple[Support, Float[torch.Tensor, " _"]],
         sums: Float[torch.Tensor, " fan_out"],
+        rounded: Float[torch.Tensor, " fan_out"],
     ) -> float:
-        """sums[r] += Σ_j |left_{j,r} − its value before| ‖right_j‖, rounded up; returns the largest addend."""
+        """sums[r] += Σ_j |left_{j,r} − its value before| ‖right_j‖, rounded up; returns the largest addend.
+
+        `rounded` is to be the sums in its dtype, none smaller.
+        """
 
 
 class Drift:
-    """How far D has come: by unit, the sum over all updates of Σ_j |left_{j,r}| ‖right_j‖.
+    """How far D has come: by unit, Σ_j |left_{j,r}| ‖right_j‖, added up over all updates since an epoch began.
+
+    What D was then is in the sums, too. So they are no less than A, that of the outer products that there are.
 
     Args:
-        fan_out: m_ℓ.
         kernel: That adds.
-        device: Where it lives.
+        like: (m_ℓ,), of the dtype and device of the weights.
 
     Attributes:
         sums: By unit, in float64.
+        magnitudes: By unit, no less than A.
         largest: The sum of the largest addends: no unit has drifted farther.
         epoch: How often D became what it was not by an update: an undo, a recompression, a fold.
     """
 
-    def __init__(self, fan_out: int, kernel: DriftKernel, device: torch.device):
-        self.sums: Float[torch.Tensor, " fan_out"] = torch.zeros(fan_out, dtype=torch.float64, device=device)
+    def __init__(self, kernel: DriftKernel, like: Float[torch.Tensor, " fan_out"]):
+        self.sums: Float[torch.Tensor, " fan_out"] = torch.zeros_like(like, dtype=torch.float64)
+        self.magnitudes: Float[torch.Tensor, " fan_out"] = torch.zeros_like(like)
         self.largest, self.epoch = 0.0, 0
         self._kernel = kernel
         self._followed: LowRank | None = None
 
-    def follow(self, low_rank: LowRank) -> None:
-        """Goes along to the present D."""
+    def follow(self, low_rank: LowRank) -> int:
+        """Goes along to the present D; returns how many numbers of its terms were looked at."""
         before, self._followed = self._followed, None  # where this is broken off, nothing rests afterwards
-        if before is not low_rank:
-            self._go_along(before, low_rank)
+        looked_at = 0 if before is low_rank else self._go_along(before, low_rank)
         self._followed = low_rank
+        return looked_at
 
-    def _go_along(self, before: LowRank | None, low_rank: LowRank) -> None:
+    def _go_along(self, before: LowRank | None, low_rank: LowRank) -> int:
         if before is None or before.dense is not low_rank.dense or len(before.terms) > len(low_rank.terms):
-            self.epoch += 1
-            return
+            return self._begin_anew(low_rank)
         pairs = list(zip(before.terms, low_rank.terms, strict=False))
         if any(old is not new and not new.has_right_factors_of(old) for old, new in pairs):
-            self.epoch += 1
-            return
-        for old, new in pairs:
-            if old is not new:
-                self._add(old, new)
-        for new in low_rank.terms[len(before.terms) :]:
-            self._add(None, new)
+            return self._begin_anew(low_rank)
+        more = [(None, new) for new in low_rank.terms[len(before.terms) :]]
+        return sum(self._add(old, new) for old, new in (*pairs, *more) if old is not new)
 
-    def _add(self, old: OuterProducts | None, new: OuterProducts) -> None:
+    def _begin_anew(self, low_rank: LowRank) -> int:
+        self.epoch += 1
+        dense = low_rank.dense
+        self.sums = torch.zeros_like(self.sums) if dense is None else magnitudes_of(dense)
+        self.magnitudes = rounded_up(self.sums, self.magnitudes.dtype)
+        looked_at = 0 if dense is None else dense.left.numel()
+        return looked_at + sum(self._add(None, term) for term in low_rank.terms)
+
+    def _add(self, old: OuterProducts | None, new: OuterProducts) -> int:
         before = (old.left, old.left_values) if old is not None else None
-        after = new.left, new.left_values
-        largest = self._kernel.add_drift(new.right, new.right_values, before, after, self.sums)
+        after, sums = (new.left, new.left_values), (self.sums, self.magnitudes)
+        largest = self._kernel.add_drift(new.right, new.right_values, before, after, *sums)
         # As the kernel adds up, so that no unit's sum is larger.
         self.largest = (self.largest + largest) * (1 + 2 * float_info.epsilon)
+        return new.entries

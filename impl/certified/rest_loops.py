@@ -214,33 +214,52 @@ def _separate(slot, rest, place, margin, slope, weight, drift):
 
 
 @numba.njit(cache=True, nogil=True)
-def add_drift(right_offsets, right_values, old_offsets, old_units, old_values, offsets, units, values, step, sums):
-    """sums[r] += Σ_j |left_{j,r} − old_{j,r}| ‖right_j‖, rounded up; returns the largest addend."""
-    step[:] = 0
+def add_drift(rights, before, after, sums, rounded):
+    """sums[r] += Σ_j |left_{j,r} − old_{j,r}| ‖right_j‖, rounded up, as are `rounded`; returns the largest addend.
+
+    `rights` are offsets and values, `before` and `after` left factors: offsets, units and values.
+    """
+    right_offsets, right_values = rights
+    old_offsets, _, _ = before
+    offsets, units, values = after
+    step, eps = np.zeros(sums.size), np.finfo(np.float64).eps
     for term in range(offsets.size - 1):
         first, end = right_offsets[term], right_offsets[term + 1]
         square = (end - first) * np.finfo(np.float64).tiny  # for what squares lose by underflow
         for entry in range(first, end):
             square += np.float64(right_values[entry]) ** 2
-        size, old, last = np.sqrt(square), old_offsets[term], old_offsets[term + 1]
-        for entry in range(offsets[term], offsets[term + 1]):
-            before = 0.0
-            while old < last and old_units[old] <= units[entry]:
-                if old_units[old] == units[entry]:
-                    before = np.float64(old_values[old])
-                else:
-                    step[old_units[old]] += abs(np.float64(old_values[old])) * size
-                old += 1
-            step[units[entry]] += abs(np.float64(values[entry]) - before) * size
-        for gone in range(old, last):
-            step[old_units[gone]] += abs(np.float64(old_values[gone])) * size
-    eps = np.finfo(np.float64).eps
+        size = np.sqrt(square)
+        if old_offsets[term] < old_offsets[term + 1]:
+            _add_difference(term, before, after, size, step)
+        else:
+            for entry in range(offsets[term], offsets[term + 1]):
+                step[units[entry]] += abs(np.float64(values[entry])) * size
     largest, up = 0.0, 1 + (right_values.size + offsets.size + 4) * eps
+    real, rounding = rounded.dtype.type, np.finfo(rounded.dtype)
     for unit in range(step.size):
-        step[unit] *= up
-        grown = (sums[unit] + step[unit]) * (1 + 2 * eps)
-        sums[unit] = grown if step[unit] != 0 else sums[unit]
-    for unit in range(step.size):
-        if not step[unit] <= largest:  # not: what is not a number is no small drift
-            largest = step[unit]
+        moved = step[unit] * up
+        sums[unit] = (sums[unit] + moved) * (1 + 2 * eps) if moved != 0 else sums[unit]
+        least = np.float64(rounding.tiny) if sums[unit] > 0 else 0.0
+        rounded[unit] = real(sums[unit] * (1 + 4 * np.float64(rounding.eps)) + least)
+        if not moved <= largest:  # not: what is not a number is no small drift
+            largest = moved
     return largest
+
+
+@numba.njit(cache=True, nogil=True)
+def _add_difference(term, before, after, size, step):
+    """step[r] += |left_r − old_r| · size, for one term that was there before."""
+    old_offsets, old_units, old_values = before
+    offsets, units, values = after
+    old, last = old_offsets[term], old_offsets[term + 1]
+    for entry in range(offsets[term], offsets[term + 1]):
+        was = 0.0
+        while old < last and old_units[old] <= units[entry]:
+            if old_units[old] == units[entry]:
+                was = np.float64(old_values[old])
+            else:
+                step[old_units[old]] += abs(np.float64(old_values[old])) * size
+            old += 1
+        step[units[entry]] += abs(np.float64(values[entry]) - was) * size
+    for gone in range(old, last):
+        step[old_units[gone]] += abs(np.float64(old_values[gone])) * size

@@ -63,7 +63,7 @@ class RestingLayer(CertifiedLayer):
         super().__init__(layer, weights, bias, activation, kernels, anchor_kernels, room, below)
         self._rows_kernels = anchor_kernels.rows
         self.rest = RestArrays(self.arrays.fan_out, self.bias)
-        self._drift = Drift(self.arrays.fan_out, anchor_kernels.rows, self.bias.device)
+        self._drift = Drift(anchor_kernels.rows, self.bias)
         self._epoch, self._counts = self._drift.epoch, LayerCounts()
         self.panel: tuple[Panel, ...] | None = None
         self.change: Float[torch.Tensor, "fan_out n"] | None = None
@@ -79,6 +79,11 @@ class RestingLayer(CertifiedLayer):
         """Whether there is anything to rest: D must be one panel, as D h is taken unit by unit."""
         return self.weights.panel is not None
 
+    def make_room(self, samples: int) -> None:
+        """See CertifiedLayer."""
+        super().make_room(samples)
+        self.rest.fit(self.arrays)
+
     def forward(
         self,
         slots: Int[torch.Tensor, " n"],
@@ -93,16 +98,15 @@ class RestingLayer(CertifiedLayer):
         """At the beginning of a course: where D is not what updates have made of it, nothing rests."""
         self._follow_base()
         low_rank = self.weights.state.low_rank
-        self._drift.follow(low_rank)
+        work.count(self.layer, self._drift.follow(low_rank), 0)
         self.rest.fit(self.arrays)
         if self._drift.epoch != self._epoch:
             self.rest.valid[:] = False
             self._epoch = self._drift.epoch
         self.panel, self.change, self._counts = self.weights.panel, None, LayerCounts()
-        magnitudes = self._magnitudes.of(low_rank, work, self.layer)
         limit = limit_of(self.activation.threshold, self._largest_bias, self.bias.dtype)
-        drift, terms = (self._drift.sums, self._drift.largest), low_rank.longest_sum
-        self.units = Units(self.bias, magnitudes, *drift, terms, limit, self.activation.threshold)
+        drift, terms = (self._drift.magnitudes, self._drift.sums, self._drift.largest), low_rank.longest_sum
+        self.units = Units(self.bias, *drift, terms, limit, self.activation.threshold)
 
     def screen(
         self,
@@ -141,11 +145,19 @@ class RestingLayer(CertifiedLayer):
         taken = self._pass(slots, inputs, activation, hidden, self._counts, work)
         return replace(taken, changes_back=done.changes_back)
 
+    def _row_magnitudes(self, work: WorkMeter) -> Float[torch.Tensor, " fan_out"]:
+        """See CertifiedLayer. Drift has counted them."""
+        work.count(self.layer, self._drift.follow(self.weights.state.low_rank), 0)
+        return self._drift.magnitudes
+
     def _count(self, done: Done, work: WorkMeter) -> None:
         """What was done within the samples' passes."""
         counts, width, size = self._counts, self.arrays.fan_out, self.bias.element_size()
         counts.screened += done.screened
+        counts.anchors += done.references
         counts.appended += done.columns + done.rows
-        counts.work += 2 * done.columns * width + COPYING * done.copies
-        products = done.changes + 2 * done.columns * width
-        work.count(self.layer, products, size * (done.changes + 3 * done.columns * width + 2 * done.copies))
+        anew = done.gathered * width
+        counts.work += anew + 2 * done.columns * width + COPYING * done.copies
+        products = anew + done.changes + 2 * done.columns * width
+        moved = anew + 2 * done.references * width + done.changes + 3 * done.columns * width + 2 * done.copies
+        work.count(self.layer, products, size * moved)

@@ -19,8 +19,10 @@ from impl.kernels.factor_loops import project_sample, sums_at
 STOPPED, DONE = 0, 1
 
 # What is counted of a sample; from CHANGES on, over all attempts.
-STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED, COLUMNS, ROWS, COPIES, CHANGES_BACK = range(11)
-COUNTED = 11
+STATUS, ACTIVE, LIVE, PRODUCTS, MOVED, CHANGES, SCREENED, COLUMNS, ROWS, COPIES, REFERENCES, GATHERED, CHANGES_BACK = (
+    range(13)
+)
+COUNTED = 13
 
 
 @numba.njit(cache=True, nogil=True)
@@ -42,8 +44,8 @@ def advance(batch, known, rest, by_unit, change, table, screened, found):
     counts[CHANGES] += taken
     exact, all_changes = np.empty(0, values.dtype), np.empty(0, values.dtype)
     if not screened:
-        inputs = inner, values, places
-        live, exact, all_changes = _live_rows(slot, known, rest, by_unit, change, inputs, table, counts)
+        inputs = units, values, places
+        live, exact, all_changes = _live_rows(slot, known, rest, by_unit, change, inner, inputs, table, counts)
         if live < 0:
             return
         known.live_count[slot] = live
@@ -76,12 +78,12 @@ def advance(batch, known, rest, by_unit, change, table, screened, found):
 
 
 @numba.njit(cache=True, nogil=True)
-def _live_rows(slot, known, rest, by_unit, change, inputs, table, counts):
+def _live_rows(slot, known, rest, by_unit, change, inner, inputs, table, counts):
     """How many rows have to be computed, from the first on; −1 where the sample has to be screened first.
 
     Where it was screened for that, also the bounds at radius 0 and (D h)_r of all units; they are empty where it rests.
     """
-    inner, values, places = inputs
+    _, values, places = inputs
     nothing = np.empty(0, values.dtype)
     live, taken = certified_rows(slot, known, rest, by_unit, change, inner, values, places)
     counts[CHANGES] += taken
@@ -89,8 +91,10 @@ def _live_rows(slot, known, rest, by_unit, change, inputs, table, counts):
         return live, nothing, nothing
     width, before = by_unit.bias.size, known.row_count[slot]
     exact, changes = np.empty(width, values.dtype), np.empty(width, values.dtype)
-    live, taken = rescreened_rows(slot, known, by_unit, change, inner, values, places, table, exact, changes)
+    live, taken, references = rescreened_rows(slot, known, by_unit, change, inner, inputs, table, exact, changes)
     counts[CHANGES] += taken
+    counts[REFERENCES] += references
+    counts[GATHERED] += references * values.size
     counts[ROWS] += known.row_count[slot] - before
     counts[COPIES] += (known.row_count[slot] - before) * known.column_count[slot]
     return live, exact, changes

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import torch
 
-from impl.certified.interface import AnchorKernels
+from impl.certified.bound import rounded_up
 from impl.weights import LowRank
-from impl.weights.low_rank import OuterProducts
+from impl.weights.low_rank import DenseFactors, OuterProducts
 from impl.work import WorkMeter
 from reference.contract.shapes import Float
 
@@ -15,18 +15,14 @@ class RowMagnitudes:
     """A, kept up to date term by term as D grows.
 
     Args:
-        fan_out: m_ℓ.
-        kernels: Those of this package.
-        device: Where it lives.
-        dtype: Of the numbers; sums are in float64.
+        like: (m_ℓ,), of the dtype and device of the weights; sums are in float64.
     """
 
-    def __init__(self, fan_out: int, kernels: AnchorKernels, device: torch.device, dtype: torch.dtype):
-        self._sums = torch.zeros(fan_out, dtype=torch.float64, device=device)
-        self._kernels, self._dtype = kernels, dtype
+    def __init__(self, like: Float[torch.Tensor, " fan_out"]):
+        self._sums = torch.zeros_like(like, dtype=torch.float64)
         self._terms: tuple[OuterProducts, ...] = ()
-        self._dense: object = None
-        self._rounded = self._sums.to(dtype)
+        self._dense: DenseFactors | None = None
+        self._rounded = torch.zeros_like(like)
 
     def of(self, low_rank: LowRank, work: WorkMeter, layer: int) -> Float[torch.Tensor, " fan_out"]:
         """A, rounded up.
@@ -41,14 +37,24 @@ class RowMagnitudes:
             self._sums = torch.zeros_like(self._sums)
             known = 0
             if low_rank.dense is not None:
-                lengths = torch.linalg.vector_norm(low_rank.dense.right.double(), dim=0)
-                self._sums += low_rank.dense.left.double().abs() @ lengths
+                self._sums += magnitudes_of(low_rank.dense)
                 work.count(layer, low_rank.dense.left.numel(), 0)
         elif known == len(low_rank.terms):
             return self._rounded
         for term in low_rank.terms[known:]:
-            self._kernels.add_magnitudes(term, self._sums)
+            self._add(term)
             work.count(layer, term.entries, 0)
         self._terms, self._dense = low_rank.terms, low_rank.dense
-        self._rounded = (self._sums * (1 + 4 * torch.finfo(self._dtype).eps)).to(self._dtype)
+        self._rounded = rounded_up(self._sums, self._rounded.dtype)
         return self._rounded
+
+    def _add(self, term: OuterProducts) -> None:
+        squares = self._sums.new_zeros(term.rank)
+        squares.index_add_(0, term.right.sample_of_entry.long(), term.right_values.double().square())
+        sizes = term.left_values.double().abs() * squares.sqrt()[term.left.sample_of_entry.long()]
+        self._sums.index_add_(0, term.left.units.long(), sizes)
+
+
+def magnitudes_of(dense: DenseFactors) -> Float[torch.Tensor, " fan_out"]:
+    """That of dense factors, in float64."""
+    return dense.left.double().abs() @ torch.linalg.vector_norm(dense.right.double(), dim=0)

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import torch
 
+from impl.activation import LayerActivation
 from impl.certified.anchors import LayerCounts
 from impl.certified.interface import ScreeningKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
+from impl.certified.row_magnitudes import RowMagnitudes
+from impl.kernels import Kernels
 from impl.support import Support
+from impl.weights import LazyWeights
 from impl.work import WorkMeter
 from reference.contract.shapes import Float, Int
 
@@ -16,6 +20,20 @@ class ScreenedLayer(CertifiedLayer):
     """See CertifiedLayer."""
 
     _anchor_kernels: ScreeningKernels
+
+    def __init__(
+        self,
+        layer: int,
+        weights: LazyWeights,
+        bias: Float[torch.Tensor, " fan_out"] | None,
+        activation: LayerActivation,
+        kernels: Kernels,
+        anchor_kernels: ScreeningKernels,
+        room: int,
+        below: CertifiedLayer | None,
+    ):
+        super().__init__(layer, weights, bias, activation, kernels, anchor_kernels, room, below)
+        self._magnitudes = RowMagnitudes(self.bias)
 
     def forward(
         self,
@@ -31,3 +49,7 @@ class ScreenedLayer(CertifiedLayer):
         batch = support, values, places
         found = self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold)
         return self._pass(slots, support, found, self.activation.value(found.values), counts, work)
+
+    def _row_magnitudes(self, work: WorkMeter) -> Float[torch.Tensor, " fan_out"]:
+        """See CertifiedLayer."""
+        return self._magnitudes.of(self.weights.state.low_rank, work, self.layer)

@@ -94,6 +94,24 @@ def sum_at(first, last, listed, numbers, length, factors):
     return total
 
 
+@numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+def sums_everywhere(unit_offsets, listed, numbers, length, factors, out):
+    """out[unit] = Σ over the entries of a unit of ⟨vectors, factors of their sample⟩, for all units; how many entries.
+
+    Lists are read from one end to the other, and so only vectors have to be asked for.
+    """
+    size, last = np.uint64(length), listed.size - 1
+    for unit in range(out.size):
+        total = numbers.dtype.type(0)
+        for at in range(unit_offsets[unit], unit_offsets[unit + 1]):
+            _ask_for(numbers, listed[min(at + AHEAD, last)], size)
+            begin, start = _sample(listed[at]) * size, _start(listed[at])
+            for t in range(size):
+                total += factors[begin + t] * numbers[start + t]
+        out[unit] = total
+    return listed.size
+
+
 @numba.njit(cache=True, nogil=True)
 def _entries_of(unit_offsets, listed, units):
     """The entries of units, one unit after the other: where those of each begin, and the entries, the last repeated.

@@ -41,7 +41,7 @@ def certified_layer(table, threshold, kernels, bias=None, room=ROOM):
     weights = LazyWeights(1, Base(table, shared=False), chosen, Keep())
     activation = LayerActivation(threshold, threshold, 1.0)
     layer = layer_for(1, weights, bias, activation, chosen, select_anchor_kernels(chosen), room)
-    layer.anchors.grow_slots(8)
+    layer.make_room(8)
     return layer
 
 

@@ -102,6 +102,26 @@ def test_samples_get_columns_and_rows_within_their_pass(dtype, monkeypatch):
     assert torch.equal(block, layer.weights.table[lists[0]][:, lists[1]])
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_sample_that_has_moved_far_becomes_a_reference_within_its_pass(dtype, monkeypatch):
+    """Rows would be dearer than a product with W⁰."""
+    generator = torch.Generator().manual_seed(3)
+    layer = certified_layer(torch.randn(64, 4096, generator=generator, dtype=dtype), 12.0, "compiled", room=1 << 24)
+    h = torch.rand(3, 64, generator=generator, dtype=dtype)
+    run(layer, h)
+    monkeypatch.setattr(RestingLayer, "screen", None)
+    h[1] = torch.rand(64, generator=generator, dtype=dtype)
+    before = layer.arrays.reference_count[:3].tolist()
+    meter = WorkMeter(CPU)
+    with meter.phase("forward"):
+        taken = run(layer, h, work=meter)
+    assert layer.arrays.reference_count[:3].tolist() == [before[0], before[1] + 1, before[2]]
+    assert taken.counts.anchors == 1
+    product = layer.arrays.products[1, before[1] % layer.arrays.products.shape[1]]
+    torch.testing.assert_close(product, h[1] @ layer.weights.table, rtol=1e-4, atol=1e-4)
+    assert meter.phases["forward"].multiply_adds > 64 * 4096  # the product alone takes so many
+
+
 def test_a_sample_without_columns_is_no_trouble():
     """All inputs zero, and biases that fire: rows cost nothing there, and are not worth a reference."""
     generator = torch.Generator().manual_seed(5)

@@ -17,7 +17,7 @@ from impl.support import Support
 from impl.weights.low_rank import LowRank, OuterProducts
 from reference import load_problem, random_network
 from reference.contract import Activation
-from tests.impl.test_certified import CPU, DTYPES, certified_layer, missed, run
+from tests.impl.test_certified import DTYPES, certified_layer, missed, run
 
 FAN_IN, FAN_OUT = 24, 160
 
@@ -108,7 +108,7 @@ def covered(arrays, slot, h):
 @settings(max_examples=30, deadline=None, derandomize=True)
 def test_a_drift_is_no_smaller_than_what_updates_may_do(dtype, seed, repeats, updates):
     generator = torch.Generator().manual_seed(seed)
-    drift = Drift(FAN_OUT, CompiledRowKernels(), CPU)
+    drift = Drift(CompiledRowKernels(), torch.zeros(FAN_OUT, dtype=dtype))
     layer = certified_layer(table(generator, dtype), 3.0, "compiled")
     right = inputs(generator, dtype)
     drift.follow(layer.weights.state.low_rank)
@@ -133,15 +133,18 @@ def test_what_an_update_takes_away_is_drift_too():
     right = torch.tensor([[3.0, 4.0]])
     before, after = torch.tensor([[1.0, 2.0, 0.0, 4.0]]), torch.tensor([[0.0, 1.5, 0.5, 0.0]])
     sums = torch.zeros(4, dtype=torch.float64)
-    largest = CompiledRowKernels().add_drift(*sparse(right), sparse(before), sparse(after), sums)
+    rounded = torch.zeros(4)
+    largest = CompiledRowKernels().add_drift(*sparse(right), sparse(before), sparse(after), sums, rounded)
     torch.testing.assert_close(sums, 5.0 * torch.tensor([1.0, 0.5, 0.5, 4.0], dtype=torch.float64))
+    assert (rounded.double() >= sums).all()
+    torch.testing.assert_close(rounded.double(), sums, rtol=1e-6, atol=0)
     assert largest >= 20.0 and (sums >= 5.0 * (before - after).abs()[0].double()).all()
 
 
 def test_nothing_rests_when_updates_were_taken_back_or_folded():
     first, second = (term(right, torch.ones(1, 4)) for right in (torch.ones(1, 2), torch.tensor([[1.0, 2.0]])))
     one, two = LowRank(2, 4, (first,)), LowRank(2, 4, (first, second))
-    drift = Drift(4, CompiledRowKernels(), CPU)
+    drift = Drift(CompiledRowKernels(), torch.zeros(4))
     for low_rank, anew in ((one, True), (two, False), (one, True), (LowRank(2, 4, (second,)), True), (two, True)):
         before = drift.epoch
         drift.follow(low_rank)
@@ -150,7 +153,7 @@ def test_nothing_rests_when_updates_were_taken_back_or_folded():
 
 def test_nothing_rests_when_adding_up_drift_was_broken_off(monkeypatch):
     first, second = (term(right, torch.ones(1, 4)) for right in (torch.ones(1, 2), torch.tensor([[1.0, 2.0]])))
-    drift = Drift(4, CompiledRowKernels(), CPU)
+    drift = Drift(CompiledRowKernels(), torch.zeros(4))
     drift.follow(LowRank(2, 4, (first,)))
     before, after = drift.epoch, LowRank(2, 4, (first, second))
 

@@ -30,7 +30,7 @@ def test_new_anchors_cover_inputs_that_are_foreseen():
     ours = impl.factory(network, forward="certified", self_check=True)
     active = torch.from_numpy(ours.step(problem.X, problem.y, learning_rate=0.3).active_counts[0])
     below, above = (layer.arrays for layer in ours._forward_pass.layers)
-    assert (above.column_count == active + (AHEAD * active).ceil()).all()
+    assert (above.column_count[:8] == active + (AHEAD * active).ceil()).all()
     for slot, covered in enumerate(above.column_count[:8].tolist()):
         columns = set(above.columns[slot, :covered].tolist())
         assert columns <= set(below.rows[slot, : below.row_count[slot]].tolist())
