@@ -111,8 +111,8 @@ class Course:
         """Takes the samples that are to do through the layers from `first` on, unless they have to be screened first.
 
         `screened` says that they have just been screened in that layer. Elsewhere those that do not rest any more are
-        screened on the way, get the columns and rows that they need, if there is room and a reference would not be
-        cheaper, and rest again.
+        screened on the way, get the columns and rows that they need, or become references, and rest again: all that
+        they may lack is room.
 
         Live rows that are not active are added to `excess`. Where all rows of a screened sample were computed, as that
         was due (RENEWAL), and no number has overflowed, the input becomes the row reference; from then on those rows
