@@ -181,8 +181,8 @@ class CertifiedLayer(ABC):
         """Anchors refer to W⁰ as it was: a fold ends them all."""
         state = self.weights.state
         if state.base is not self._base or state.base.version != self._version:
+            self.anchors.forget_all()  # first: broken off here, it is done again
             self._base, self._version = state.base, state.base.version
-            self.anchors.forget_all()
 
     def _forecast(self, columns: Int[torch.Tensor, " new"]) -> None:
         """Spares what new anchors cost where their blocks could not fit: if as many are active here as below."""
