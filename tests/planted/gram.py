@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -31,30 +32,37 @@ def one_triangle_only(gram: Module) -> None:
     gram.gram_matrix = lambda *arguments: correct(*arguments).tril()
 
 
-@plant("impl.jacobian", killed_by=GRAM)
-def right_factors_of_the_layer_itself(jacobian: Module) -> None:
+@plant("impl.gram", killed_by=GRAM)
+def right_factors_of_the_layer_itself(gram: Module) -> None:
     """The Gram matrix takes h_ℓ for h_{ℓ−1}: n × n products, so that no shape gives it away."""
+    blocks, products = gram._column_blocks, gram._inner_products
 
-    def layers(self: Any) -> Any:
-        for layer in self.trained:
-            yield jacobian.LayerFactors(
-                layer, self.supports[layer], self.left[layer - 1], self.supports[layer], self.hidden[layer]
-            )
+    def _column_blocks(factors: Any, *more: Any) -> Any:
+        def _inner_products(support: Any, sides: dict[int, torch.Tensor], *rest: Any) -> list[torch.Tensor]:
+            found = list(products(support, sides, *rest))
+            for place, layer in enumerate(sides):
+                own = factors.supports[layer]
+                if own is not support:  # h_{ℓ−1}, on the support of the layer before
+                    found[place] = products(own, {layer: factors.hidden[layer][None]}, *rest)[0]
+            return found
 
-    jacobian.JacobianFactors.__iter__ = layers
+        gram._inner_products = _inner_products
+        yield from blocks(factors, *more)
+
+    gram._column_blocks = _column_blocks
 
 
-@plant("impl.jacobian", killed_by=GRAM)
-def all_layers_in_the_gram_matrix(jacobian: Module) -> None:
+@plant("impl.gram", killed_by=GRAM)
+def all_layers_in_the_gram_matrix(gram: Module) -> None:
     """The Gram matrix sums over all layers, also where only some are trained."""
+    correct = gram.gram_matrix
 
-    def layers(self: Any) -> Any:
-        for layer in range(1, len(self.supports)):
-            yield jacobian.LayerFactors(
-                layer, self.supports[layer], self.left[layer - 1], self.supports[layer - 1], self.hidden[layer - 1]
-            )
+    def gram_matrix(factors: Any, *more: Any) -> torch.Tensor:
+        everywhere = dataclasses.replace(factors, trained=range(1, len(factors.supports)))
+        matrix: torch.Tensor = correct(everywhere, *more)
+        return matrix
 
-    jacobian.JacobianFactors.__iter__ = layers
+    gram.gram_matrix = gram_matrix
 
 
 @plant("impl.gram", killed_by=GRAM)
