@@ -31,12 +31,15 @@ class History:
         """Notes the present state under the present iteration, and forgets what cannot be returned to."""
         if not self._weights:  # eager ones have nothing to return to
             return
+        latest = self._states.get(self.iteration - 1, ())
         self._states[self.iteration] = tuple(weight.state for weight in self._weights)
-        self._states = {
-            iteration: states
-            for iteration, states in self._states.items()
-            if iteration > self.iteration - KEPT_ITERATIONS and all(state.restorable for state in states)
-        }
+        self._states.pop(self.iteration - KEPT_ITERATIONS, None)
+        if not all(state.restorable for state in latest):  # a fold ends earlier ones, too
+            self._states = {
+                iteration: states
+                for iteration, states in self._states.items()
+                if all(state.restorable for state in states)
+            }
 
     def advance(self) -> None:
         """Notes the present state as that after one more iteration."""

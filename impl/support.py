@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from reference.contract.shapes import Bool, Float, Int
+from reference.contract.shapes import Bool, Float, Int, UInt
 
 
 @dataclass(frozen=True, eq=False)
@@ -68,6 +68,11 @@ class Support:
     def host_counts(self) -> Int[torch.Tensor, " n"]:
         """The counts in the host's memory."""
         return self.host_offsets.diff()
+
+    @cached_property
+    def lists(self) -> tuple[Int[np.ndarray, " n_plus_1"], UInt[np.ndarray, " entries"]]:
+        """Offsets and units as compiled loops take them; units, which are never negative, as unsigned ones."""
+        return self.offsets.numpy(), self.units.numpy().view(np.uint32)
 
     @cached_property
     def by_unit(self) -> UnitOrder:

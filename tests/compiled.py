@@ -12,6 +12,7 @@ COMPILED = (
     "impl.kernels.stored",
     "impl.certified.addresses",
     "impl.certified.append_loops",
+    "impl.certified.collect_loops",
     "impl.certified.combine_loops",
     "impl.certified.course_loops",
     "impl.certified.layer_table",

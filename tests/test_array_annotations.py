@@ -76,6 +76,7 @@ def test_functions_that_numba_compiles_are_left_alone():
         "impl.kernels.meeting_loops": "list_meetings",
         "impl.certified.addresses": "vector",
         "impl.certified.append_loops": "append_column",
+        "impl.certified.collect_loops": "collect",
         "impl.certified.combine_loops": "combine",
         "impl.certified.course_loops": "course",
         "impl.certified.layer_table": "known_at",

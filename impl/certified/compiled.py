@@ -31,7 +31,7 @@ class CompiledAnchorKernels:
         product = values.new_empty(support.samples, table.shape[1])
         squares = torch.empty_like(product)
         threads = use_threads(2 * support.entries * table.shape[1])
-        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), table.numpy()
+        arguments = *support.lists, values.numpy(), table.numpy()
         loops.product_and_squares(*arguments, product.numpy(), squares.numpy(), threads)
         return product, squares
 
@@ -41,7 +41,7 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         places, missing = torch.empty_like(support.units), torch.empty_like(slots)
         use_threads(support.entries)
-        batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
+        batch = slots.numpy(), *support.lists
         loops.locate(views_of(arrays), *batch, places.numpy(), missing.numpy())
         return places, missing
 
@@ -74,7 +74,7 @@ class CompiledAnchorKernels:
     ) -> None:
         """See AnchorKernels."""
         use_threads(support.entries * table.shape[1])
-        batch = slots.numpy(), support.offsets.numpy(), unsigned(support.units)
+        batch = slots.numpy(), *support.lists
         loops.append_columns(views_of(arrays), *batch, places.numpy(), table.numpy())
 
     def screen(self, arrays: AnchorArrays, bounds: Bounds) -> Int[torch.Tensor, " n"]:
@@ -156,7 +156,7 @@ class CompiledAnchorKernels:
         """See AnchorKernels."""
         out = values.new_empty(values.shape[0], rows.entries)
         use_threads(rows.pairs_with(columns) * values.shape[0])
-        above = columns.offsets.numpy(), unsigned(columns.units), values.numpy()
+        above = *columns.lists, values.numpy()
         below = rows.offsets.numpy(), unsigned(places)
         loops.apply_transpose(views_of(arrays), slots.numpy(), *below, *above, out.numpy())
         return out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,10 +11,9 @@ from impl.certified import rest_loops
 from impl.certified.arrays import AnchorArrays
 from impl.certified.bound import Bounds
 from impl.certified.rest import RestArrays
-from impl.certified.views import ChangeViews, CombinationViews, InputViews, RestViews, UnitViews, Views
-from impl.kernels.compiled import by_unit, unsigned, use_threads
+from impl.certified.views import CombinationViews, InputViews, RestViews, UnitViews, Views
+from impl.kernels.compiled import unsigned, use_threads
 from impl.support import Support
-from impl.weights.panels import Panel
 from reference.contract.shapes import Float, Int
 
 
@@ -88,35 +86,12 @@ class CompiledRowKernels:
     ) -> float:
         """See DriftKernel."""
         support, values = after
-        left = support.offsets.numpy(), unsigned(support.units), values.numpy()
+        left = *support.lists, values.numpy()
         old = np.zeros_like(left[0]), left[1][:0], left[2][:0]
         if before is not None:
-            old = before[0].offsets.numpy(), unsigned(before[0].units), before[1].numpy()
+            old = *before[0].lists, before[1].numpy()
         rights = right.offsets.numpy(), right_values.numpy()
         return float(rest_loops.add_drift(rights, old, left, sums.numpy(), rounded.numpy()))
-
-
-def change_views(
-    panels: Sequence[Panel] | None,
-    table: Float[torch.Tensor, "m n"] | None,
-    arrays: AnchorArrays,
-) -> ChangeViews:
-    """D as the loops take it.
-
-    Args:
-        panels: One, or none for D = 0; None where D is more than that.
-        table: D h by unit, then.
-        arrays: Of the layer.
-    """
-    dtype = arrays.norms.numpy().dtype
-    no_table = table.numpy() if table is not None else np.empty((0, 0), dtype)
-    if panels:
-        right, left = panels[0].right, panels[0].left
-        rights, lefts = by_unit(right)[:3], by_unit(left)[:3]
-        return ChangeViews(*rights, *lefts, right.samples, right.vectors, right.values.shape[2], no_table)
-    nothing = np.empty(0, np.uint64), np.empty(0, dtype)
-    offsets = [np.zeros(width + 1, np.int32) for width in (arrays.fan_in, arrays.fan_out)]
-    return ChangeViews(offsets[0], *nothing, offsets[1], *nothing, 0, 0, 0, no_table)
 
 
 def views_of(arrays: AnchorArrays) -> Views:

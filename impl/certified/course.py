@@ -12,11 +12,13 @@ import torch
 from impl.certified import course_loops, layer_table
 from impl.certified.addresses import place_of
 from impl.certified.blocks import OutOfRoom
-from impl.certified.compiled_rows import Batch, change_views, rest_views, unit_views, views_of
+from impl.certified.collected import Collector, Totals
+from impl.certified.compiled_rows import Batch, rest_views, views_of
 from impl.certified.found import Found
 from impl.certified.layer import LayerPass
-from impl.kernels.compiled import unsigned, use_threads
+from impl.kernels.compiled import by_unit, use_threads
 from impl.support import Support
+from impl.weights.panels import Panel
 from impl.work import WorkMeter, tensor_bytes
 from reference.contract.shapes import Bool, Float, Int
 
@@ -24,6 +26,9 @@ if TYPE_CHECKING:
     from impl.certified.resting_layer import RestingLayer
     from impl.readout import Readout
 
+
+# Of a layer that no sample has come through.
+NOTHING = Totals(*[0] * len(Totals._fields))
 
 # Samples are dealt out in so many shares a thread, as they come: some take much longer than others.
 SHARES = 16
@@ -41,6 +46,10 @@ class Course:
     """
 
     found: list[Found]
+    _totals: list[Totals]
+    _collector: Collector
+    _no_panel: list[Panel]  # D = 0
+    _no_change: Float[torch.Tensor, "0 0"]  # D h, where no table has it
 
     def __init__(self, layers: Sequence[RestingLayer], readout: Readout | None):
         self._layers, self._readout = layers, readout
@@ -81,29 +90,35 @@ class Course:
             OutOfRoom: where there is no room in the lowest layer.
         """
         backward = left and self._readout is not None
-        batch = Batch(slots, support, values)
+        batch, samples, through = Batch(slots, support, values), slots.numel(), len(self._layers)
         self._begin(batch, backward, work)
         if self._layers[0].panel is not None:  # else nothing rests: D h is not taken unit by unit
-            self.advance(batch, 0, np.ones(slots.numel(), np.bool_), screened=False, backward=backward)
-        passes: list[LayerPass] = []
+            self.advance(batch, 0, np.ones(samples, np.bool_), screened=False, backward=backward)
         for index, layer in enumerate(self._layers):
-            found = self.found[index]
-            stopped = found.stopped
-            if stopped.any():
-                try:
-                    screened = layer.screen(slots, support, values, stopped, work)
-                except OutOfRoom:
-                    if not passes:
-                        raise
-                    break
-                self.advance(batch, index, stopped, screened=True, backward=backward)
-                layer.set_to_rest(screened)
-            taken = layer.taken(slots, support, found, work)
-            support, values = taken.support, taken.hidden
-            passes.append(taken)
-        if not backward or self._readout is None or len(passes) < len(self._layers):
+            if self._totals[index].done == samples:
+                continue
+            inputs, stopped = (support, values), self.found[index].stopped
+            if index:
+                below = self._collector.collect(range(index - 1, index), self._totals, 0)[0]
+                inputs = below.support, below.hidden
+            try:
+                screened = layer.screen(slots, *inputs, stopped, work)
+            except OutOfRoom:
+                if not index:
+                    raise
+                through = index
+                break
+            self.advance(batch, index, stopped, screened=True, backward=backward)
+            layer.set_to_rest(screened)
+        outputs = self._readout.table.shape[1] if backward and self._readout is not None else 0
+        collected = self._collector.collect(range(through), self._totals, outputs)
+        passes: list[LayerPass] = []
+        for layer, found in zip(self._layers, collected, strict=False):
+            passes.append(layer.taken(slots, support, found, work))
+            support = found.support
+        if not backward or self._readout is None or through < len(self._layers):
             return passes, None
-        return passes, CourseFactors(passes, self._left_factors(passes), self._readout)
+        return passes, CourseFactors(passes, [found.left for found in collected], self._readout)
 
     def advance(
         self, batch: Batch, first: int, todo: Bool[np.ndarray, " n"], *, screened: bool, backward: bool
@@ -122,17 +137,21 @@ class Course:
             self._write(index)
         work = batch.support.entries * sum(layer.arrays.rows.shape[1] for layer in self._layers[first:])
         shares = SHARES * use_threads(work)
-        inputs = batch.slots.numpy(), batch.support.offsets.numpy(), unsigned(batch.support.units), batch.values.numpy()
+        inputs = batch.slots.numpy(), *batch.support.lists, batch.values.numpy()
         readout = self._readout.table.numpy() if self._readout is not None else np.empty((0, 0), inputs[-1].dtype)
         with numba.parallel_chunksize(-(-todo.size // shares)):
             course_loops.course(self._table, self._numbers, *inputs, readout, first, screened, backward, todo)
-
-    def _left_factors(self, passes: Sequence[LayerPass]) -> list[Float[torch.Tensor, "c _"]]:
-        return [found.left_factors(taken.support) for found, taken in zip(self.found, passes, strict=True)]
+        self._totals = self._collector.add_up(todo.size)
 
     def _begin(self, batch: Batch, backward: bool, work: WorkMeter) -> None:
         if not self.found:
-            self.found = [Found(layer.bias.numpy().dtype) for layer in self._layers]
+            like, widths = self._layers[0].bias.new_empty(0, 0), [layer.arrays.fan_out for layer in self._layers]
+            dtype = like.numpy().dtype
+            self._collector = Collector(self._table, [layer.layer for layer in self._layers], widths, dtype)
+            self._no_panel = [Panel(0, layer.arrays.fan_in, layer.arrays.fan_out, like) for layer in self._layers]
+            self._no_change = like
+            self.found = [Found(dtype) for _ in self._layers]
+        self._totals = [NOTHING] * len(self._layers)
         outputs = self._readout.table.shape[1] if backward and self._readout is not None else 0
         inputs = int(batch.support.host_counts.max())
         for layer, found in zip(self._layers, self.found, strict=True):
@@ -146,28 +165,36 @@ class Course:
         self.found = []
         self._table: Int[np.ndarray, "layers places 4"] = np.zeros((count, layer_table.PLACES, 4), np.int64)
         self._numbers: Float[np.ndarray, "layers numbers"] = np.zeros((count, layer_table.NUMBERS))
-        # What the table has the addresses of: looking whether an array is the same takes less than its address.
-        self._kept: list[list[np.ndarray | None]] = [[None] * layer_table.PLACES for _ in range(count)]
+        # What the table has the addresses of, by the first of its places.
+        self._kept: list[dict[int, tuple[Any, ...] | torch.Tensor]] = [{} for _ in range(count)]
 
     def _write(self, index: int) -> None:
         """Brings a layer of the table up to date."""
-        layer, found, table = self._layers[index], self.found[index], self._table[index]
+        layer, found, kept = self._layers[index], self.found[index], self._kept[index]
         found.make_room(layer.arrays.rows.shape[1], self._layers[index - 1].arrays.rows.shape[1] if index else 0)
-        by_unit, change = unit_views(layer.units), change_views(layer.panel, layer.change, layer.arrays)
-        arrays = (
-            *(*views_of(layer.arrays), *rest_views(layer.rest)),
-            *(by_unit.bias, by_unit.magnitudes, by_unit.drift),
-            *(change[:6]),
-            change.table,
-            layer.weights.table.numpy(),
-            *(found.counts, found.units, found.active, found.hidden, found.places, found.left),
+        units, activation = layer.units, layer.activation
+        change = layer.panel[0] if layer.panel else self._no_panel[index]
+        parts = (
+            (layer_table.KNOWN, views_of(layer.arrays)),
+            (layer_table.REST, rest_views(layer.rest)),
+            (layer_table.BIAS, units.bias),
+            (layer_table.MAGNITUDES, units.magnitudes),
+            (layer_table.DRIFT, units.drift),
+            (layer_table.RIGHT, by_unit(change.right)),
+            (layer_table.LEFT, by_unit(change.left)),
+            (layer_table.CHANGE_TABLE, self._no_change if layer.change is None else layer.change),
+            (layer_table.WEIGHTS, layer.weights.table),
+            (layer_table.FOUND, found.arrays),
         )
-        for place, (kept, array) in enumerate(zip(self._kept[index], arrays, strict=True)):
-            if kept is not array:
-                table[place], self._kept[index][place] = place_of(array), array
-        drift = by_unit.largest_drift, by_unit.terms, float(by_unit.limit), float(by_unit.threshold)
-        change_sizes = change.samples, change.vectors, change.length
-        self._numbers[index] = *drift, *change_sizes, layer.activation.shift, layer.activation.scale
+        for first, part in parts:
+            if kept.get(first) is not part:
+                arrays = (part.numpy(),) if isinstance(part, torch.Tensor) else part
+                for place, array in enumerate(arrays, first):
+                    self._table[index, place] = place_of(array)
+                kept[first] = part
+        drift = units.largest_drift, units.terms, units.limit, units.threshold
+        sizes = change.right.samples, change.right.vectors, change.right.values.shape[2]
+        self._numbers[index] = *drift, *sizes, activation.shift, activation.scale
 
 
 class CourseFactors:

@@ -86,19 +86,3 @@ def _backward(sample, table, numbers, readout):
         for output in range(out.shape[0]):
             for e in range(less):
                 out[output, e] *= scale
-
-
-@compile_parallel
-def compact(padded_units, padded, padded_hidden, offsets, samples, units, values, hidden):
-    for i in numba.prange(offsets.size - 1):
-        for e in range(offsets[i + 1] - offsets[i]):
-            entry = offsets[i] + e
-            samples[entry], units[entry] = i, padded_units[i, e]
-            values[entry], hidden[entry] = padded[i, e], padded_hidden[i, e]
-
-
-@compile_parallel
-def compact_left(padded, offsets, left):
-    for i in numba.prange(offsets.size - 1):
-        for output in range(left.shape[0]):
-            left[output, offsets[i] : offsets[i + 1]] = padded[i, output, : offsets[i + 1] - offsets[i]]

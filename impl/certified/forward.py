@@ -13,7 +13,7 @@ from impl.certified.blocks import OutOfRoom
 from impl.certified.interface import AnchorKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.outlook import Outlook
-from impl.certified.samples import Key, Recurrence, SampleSlots, keys_of
+from impl.certified.samples import Key, Recurrence, SampleBatch, SampleSlots, keys_of
 from impl.certified.select import certified_course, certified_layer
 from impl.certified.self_check import check
 from impl.forward import GatherForward, LeftFactors, Trace, TransposedProduct, check_finite, nonzero_inputs
@@ -62,6 +62,7 @@ class CertifiedForward:
     ):
         self._gather, self._self_check, self._memory = gather, self_check, memory
         self._insistent, self._samples, self._recurrence = insistent, SampleSlots(), Recurrence()
+        self._last_batch: SampleBatch | None = None
         sizes = [(weight.table.shape[0] * weight.table.shape[1]) ** 0.5 for weight in weights]
         self.layers: list[CertifiedLayer] = []
         parts = zip(weights, gather.biases, gather.activations, sizes, strict=True)
@@ -76,15 +77,11 @@ class CertifiedForward:
 
     def __call__(self, X: Float[torch.Tensor, "n d"], work: WorkMeter, *, left: bool = False) -> Trace:
         """See ForwardPass."""
-        keys = keys_of(X)
-        if not self._recurrence.observe(keys) and not self._insistent:
+        batch = self._last_batch if self._last_batch and torch.equal(X, self._last_batch.X) else self._batch(X)
+        if batch is None:
             return replace(self._gather(X, work), notes=("gather pass, as most samples have not come before",))
-        self._make_room(keys)
-        slots = self._samples.of(keys, X.device)
-        for layer in self.layers:
-            layer.make_room(self._samples.slots)
-        support, values = nonzero_inputs(X)
-        supports, hidden = [support], [values]
+        slots, self._last_batch = batch.slots, batch
+        supports, hidden = [batch.support], [batch.values]
         operators: list[TransposedProduct] = []
         certificates: list[LayerCertificate] = []
         notes: list[str] = []
@@ -118,6 +115,17 @@ class CertifiedForward:
             if outlook.observe(operator.counts.work, product + COPYING * pairs):
                 notes.append(f"layer {layer.layer}: suspended, as {outlook.reason}")
         return tuple(notes)
+
+    def _batch(self, X: Float[torch.Tensor, "n d"]) -> SampleBatch | None:
+        """Makes room for samples; None where most have not come before."""
+        keys = keys_of(X)
+        if not self._recurrence.observe(keys) and not self._insistent:
+            return None
+        self._make_room(keys)
+        slots = self._samples.of(keys, X.device)
+        for layer in self.layers:
+            layer.make_room(self._samples.slots)
+        return SampleBatch(X.clone(), slots, *nonzero_inputs(X))
 
     def _course(
         self,
@@ -204,6 +212,7 @@ class CertifiedForward:
 
     def _forget(self, kept: int) -> None:
         """Forgets all but the samples that came last."""
+        self._last_batch = None
         gone = torch.tensor(self._samples.evict(kept), dtype=torch.int64, device=self.layers[0].weights.table.device)
         if gone.numel():
             for layer in self.layers:

@@ -2,40 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
-import torch
 
-from impl.certified import course_loops, row_loops
-from impl.certified.interface import Activation
-from impl.kernels.compiled import use_threads
-from impl.support import Support
-from reference.contract.shapes import Bool, Float, Int
-
-
-class Done(NamedTuple):
-    """What was done on the way, over all samples.
-
-    Attributes:
-        changes: Multiply-adds with D.
-        screened: Samples that were screened.
-        columns: That came.
-        rows: That came.
-        copies: Numbers of W⁰ that were copied to blocks for these rows.
-        references: Inputs that became references.
-        gathered: Rows of the table that they took.
-        changes_back: Multiply-adds with Dᵀ.
-    """
-
-    changes: int
-    screened: int
-    columns: int
-    rows: int
-    copies: int
-    references: int
-    gathered: int
-    changes_back: int
+from impl.certified import row_loops
+from reference.contract.shapes import Bool, Float, Int, UInt
 
 
 class Found:
@@ -51,12 +21,12 @@ class Found:
     """
 
     def __init__(self, dtype: np.dtype):
-        self._dtype = dtype
+        self._arrays: tuple[np.ndarray, ...] | None = None
         self.counts: Int[np.ndarray, "n counted"] = np.zeros((0, row_loops.COUNTED), np.int64)
-        self.units: Int[np.ndarray, "n room"] = np.empty((0, 0), np.uint32)
+        self.units: UInt[np.ndarray, "n room"] = np.empty((0, 0), np.uint32)
         self.active: Float[np.ndarray, "n room"] = np.empty((0, 0), dtype)
         self.hidden: Float[np.ndarray, "n room"] = np.empty((0, 0), dtype)
-        self.places: Int[np.ndarray, "n input_room"] = np.empty((0, 0), np.uint32)
+        self.places: UInt[np.ndarray, "n input_room"] = np.empty((0, 0), np.uint32)
         self.left: Float[np.ndarray, "n c room"] = np.empty((0, 0, 0), dtype)
 
     def begin(self, samples: int, inputs: int, outputs: int) -> None:
@@ -65,6 +35,7 @@ class Found:
             array = getattr(self, name)
             shape = (samples, outputs) if name == "left" else (samples,)
             if array.shape[:-1] != shape:
+                self._arrays = None
                 setattr(self, name, np.empty((*shape, array.shape[-1]), array.dtype))
         self.counts[:] = 0
         self.make_room(0, inputs)
@@ -74,40 +45,20 @@ class Found:
         for name, wanted in (("units", room), ("active", room), ("hidden", room), ("left", room), ("places", inputs)):
             old = getattr(self, name)
             if wanted > old.shape[-1]:
+                self._arrays = None
                 new = np.empty((*old.shape[:-1], wanted), old.dtype)
                 new[..., : old.shape[-1]] = old
                 setattr(self, name, new)
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All of them; the same tuple as long as they are the same arrays."""
+        if self._arrays is None:
+            self._arrays = self.counts, self.units, self.active, self.hidden, self.places, self.left
+        return self._arrays
 
     @property
     def stopped(self) -> Bool[np.ndarray, " n"]:
         """Which samples have to be screened first."""
         stopped: np.ndarray = self.counts[:, row_loops.STATUS] == row_loops.STOPPED
         return stopped
-
-    @property
-    def done(self) -> Done:
-        """What was done within the samples' passes."""
-        return Done(*self.counts[:, row_loops.CHANGES :].sum(axis=0).tolist())
-
-    def activation(self, width: int) -> tuple[Activation, Float[torch.Tensor, " active_entries"]]:
-        """The active units of all samples, one after the other, with hidden values; `width` is m."""
-        _, active, rows, products, moved = self.counts[:, : row_loops.CHANGES].T
-        offsets = np.zeros(len(active) + 1, np.int32)
-        active.cumsum(out=offsets[1:])
-        entries = int(offsets[-1])
-        samples, units = np.empty((2, entries), np.int32)
-        values, hidden = np.empty((2, entries), self._dtype)
-        use_threads(entries)
-        padded = self.units, self.active, self.hidden
-        course_loops.compact(*padded, offsets, samples, units, values, hidden)
-        begins = torch.from_numpy(offsets)
-        support = Support(begins, torch.from_numpy(samples), torch.from_numpy(units), width, begins)
-        numbers = int(rows.sum()), int(products.sum()), int(moved.sum())
-        return Activation(support, torch.from_numpy(values), *numbers), torch.from_numpy(hidden)
-
-    def left_factors(self, support: Support) -> Float[torch.Tensor, "c entries"]:
-        """The left factors on a support that was found."""
-        left = np.empty((self.left.shape[1], support.entries), self._dtype)
-        use_threads(left.size)
-        course_loops.compact_left(self.left, support.offsets.numpy(), left)
-        return torch.from_numpy(left)

@@ -14,7 +14,6 @@ from impl.certified.blocks import OutOfRoom
 from impl.certified.bound import Bounds, gamma, limit_of
 from impl.certified.interface import Activation, AnchorKernels
 from impl.certified.soon import soon_active
-from impl.forward import check_finite
 from impl.kernels import Kernels
 from impl.support import Support
 from impl.weights import LazyWeights, LowRank
@@ -93,14 +92,14 @@ class CertifiedLayer(ABC):
         hidden: Float[torch.Tensor, " active_entries"],
         counts: LayerCounts,
         work: WorkMeter,
+        changes_back: int = 0,
     ) -> LayerPass:
         """What a pass leaves, with its work counted."""
-        check_finite(found.values, f"preactivations in layer {self.layer}")
         counts.work += found.multiply_adds + found.moved + SCREENING * counts.screened * self.arrays.fan_out
         counts.candidates, counts.certified = found.rows, slots.numel() * self.arrays.fan_out - found.rows
         numbers = found.multiply_adds + found.moved + 3 * found.rows + inputs.entries
         work.count(self.layer, found.multiply_adds, hidden.element_size() * numbers)
-        return LayerPass(self, slots, inputs, found.support, found.values, hidden, counts)
+        return LayerPass(self, slots, inputs, found.support, found.values, hidden, counts, changes_back)
 
     def _screened(
         self,

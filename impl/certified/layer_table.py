@@ -14,8 +14,10 @@ from impl.certified.views import ChangeViews, FoundViews, RestViews, UnitViews, 
 KNOWN = 0
 REST = KNOWN + len(Views._fields)
 BY_UNIT = REST + len(RestViews._fields)
-CHANGE = BY_UNIT + 3
-WEIGHTS = CHANGE + 7
+BIAS, MAGNITUDES, DRIFT = range(BY_UNIT, BY_UNIT + 3)
+CHANGE = DRIFT + 1
+RIGHT, LEFT, CHANGE_TABLE = CHANGE, CHANGE + 3, CHANGE + 6
+WEIGHTS = CHANGE_TABLE + 1
 FOUND = WEIGHTS + 1
 PLACES = FOUND + len(FoundViews._fields)
 

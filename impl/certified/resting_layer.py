@@ -11,10 +11,11 @@ import torch
 from impl.activation import LayerActivation
 from impl.certified.anchors import COPYING, LayerCounts
 from impl.certified.bound import Bounds, limit_of
+from impl.certified.collected import Collected, Totals
 from impl.certified.compiled import CompiledAnchorKernels
 from impl.certified.compiled_rows import Batch, Units
 from impl.certified.course import Course
-from impl.certified.found import Done, Found
+from impl.certified.interface import Activation
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.rest import Drift, RestArrays
 from impl.kernels import Kernels
@@ -137,20 +138,19 @@ class RestingLayer(CertifiedLayer):
             exact = self._anchor_kernels.exact(self.arrays, bounds)
             self._rows_kernels.set_to_rest(self.arrays, self.rest, batch, places, self.units, bounds, exact)
 
-    def taken(self, slots: Int[torch.Tensor, " n"], inputs: Support, found: Found, work: WorkMeter) -> LayerPass:
+    def taken(self, slots: Int[torch.Tensor, " n"], inputs: Support, found: Collected, work: WorkMeter) -> LayerPass:
         """What a course leaves of this layer, once all samples are through."""
-        activation, hidden = found.activation(self.arrays.fan_out)
-        done = found.done
-        self._count(done, work)
-        taken = self._pass(slots, inputs, activation, hidden, self._counts, work)
-        return replace(taken, changes_back=done.changes_back)
+        totals = found.totals
+        self._count(totals, work)
+        activation = Activation(found.support, found.active, totals.live, totals.products, totals.moved)
+        return self._pass(slots, inputs, activation, found.hidden, self._counts, work, totals.changes_back)
 
     def _row_magnitudes(self, work: WorkMeter) -> Float[torch.Tensor, " fan_out"]:
         """See CertifiedLayer. Drift has counted them."""
         work.count(self.layer, self._drift.follow(self.weights.state.low_rank), 0)
         return self._drift.magnitudes
 
-    def _count(self, done: Done, work: WorkMeter) -> None:
+    def _count(self, done: Totals, work: WorkMeter) -> None:
         """What was done within the samples' passes."""
         counts, width, size = self._counts, self.arrays.fan_out, self.bias.element_size()
         counts.screened += done.screened

@@ -4,15 +4,33 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 
+from impl.support import Support
 from reference.contract.shapes import Float, Int
 
 Key = tuple[bytes, int]
 
 # Samples that are remembered, by a hash of their numbers.
 REMEMBERED = 1 << 17
+
+
+class SampleBatch(NamedTuple):
+    """Samples of a batch: where training takes the same one at every step, this is found once.
+
+    Attributes:
+        X: They themselves.
+        slots: Theirs.
+        support: Where they are not zero.
+        values: There.
+    """
+
+    X: Float[torch.Tensor, "n d"]
+    slots: Int[torch.Tensor, " n"]
+    support: Support
+    values: Float[torch.Tensor, " entries"]
 
 
 def keys_of(X: Float[torch.Tensor, "n d"]) -> list[Key]:

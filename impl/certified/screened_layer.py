@@ -9,6 +9,7 @@ from impl.certified.anchors import LayerCounts
 from impl.certified.interface import ScreeningKernels
 from impl.certified.layer import CertifiedLayer, LayerPass
 from impl.certified.row_magnitudes import RowMagnitudes
+from impl.forward import check_finite
 from impl.kernels import Kernels
 from impl.support import Support
 from impl.weights import LazyWeights
@@ -48,6 +49,7 @@ class ScreenedLayer(CertifiedLayer):
         bounds, places = self._screened(slots, support, values, counts, work)
         batch = support, values, places
         found = self._anchor_kernels.activate(self.arrays, bounds, *batch, self.activation.threshold)
+        check_finite(found.values, f"preactivations in layer {self.layer}")
         return self._pass(slots, support, found, self.activation.value(found.values), counts, work)
 
     def _row_magnitudes(self, work: WorkMeter) -> Float[torch.Tensor, " fan_out"]:

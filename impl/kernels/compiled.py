@@ -74,7 +74,7 @@ class CompiledKernels:
         """See Kernels."""
         out = values.new_empty(support.samples, table.shape[1])
         threads = use_threads(support.entries * table.shape[1])
-        arguments = support.offsets.numpy(), unsigned(support.units), values.numpy(), stored(table), out.numpy()
+        arguments = *support.lists, values.numpy(), stored(table), out.numpy()
         if table.shape[1] <= NARROW:
             loops.gather_narrow(*arguments)
         else:
@@ -96,8 +96,7 @@ class CompiledKernels:
             order.offsets.numpy(),
             unsigned(order.entry),
             unsigned(rows.sample_of_entry),
-            columns.offsets.numpy(),
-            unsigned(columns.units),
+            *columns.lists,
             values.numpy(),
             stored(table),
             out.numpy(),
@@ -113,7 +112,7 @@ class CompiledKernels:
         other_values: Float[torch.Tensor, " other_entries"],
     ) -> tuple[Support, Float[torch.Tensor, " union_entries"]]:
         """See Kernels. Both are merged, once to count and once to add."""
-        here, there = ((part.offsets.numpy(), unsigned(part.units)) for part in (support, other))
+        here, there = support.lists, other.lists
         counts = torch.empty(support.samples, dtype=torch.int64)
         use_threads(support.entries + other.entries)
         loops.count_unions(*here, *there, counts.numpy())
@@ -131,7 +130,7 @@ class CompiledKernels:
         use_threads(more_right.entries + right.entries + more_left.entries + left.entries)
         sizes: Int[np.ndarray, "2 n"] = np.empty((2, right.samples), np.int64)
         sides = (
-            (factors.counts.numpy(), unsigned(factors.units), support.offsets.numpy(), unsigned(support.units))
+            (factors.counts.numpy(), unsigned(factors.units), *support.lists)
             for factors, support in ((right, more_right), (left, more_left))
         )
         loops.size_unions(*sides, sizes)
@@ -141,7 +140,7 @@ class CompiledKernels:
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """See Kernels."""
         use_threads((support.entries + factors.entries) * (1 + factors.vectors))
-        vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
+        vectors = *support.lists, values.numpy()
         arrays, before = (factors.counts.numpy(), unsigned(factors.units), factors.values.numpy()), factors.entries
         loops.insert(*arrays, factors.vectors, *vectors)
         factors.vectors, factors.entries = factors.vectors + 1, int(factors.counts.sum())
@@ -155,8 +154,10 @@ class CompiledKernels:
         outputs, samples = values.shape[0], support.samples
         out = values.new_empty(outputs * samples, factors.samples, factors.values.shape[2])
         use_threads(_meetings(factors, support) * outputs)
-        vectors = support.offsets.numpy(), unsigned(support.units), values.numpy()
-        factor_loops.project(*by_unit(factors), *vectors, out.view(outputs * samples, -1).numpy())
+        vectors = *support.lists, values.numpy()
+        factor_loops.project(
+            *by_unit(factors), factors.values.shape[2], *vectors, out.view(outputs * samples, -1).numpy()
+        )
         return out[:, :, : factors.vectors].permute(1, 2, 0)
 
     def spread(
@@ -184,8 +185,8 @@ class CompiledKernels:
         inner = torch.nn.functional.pad(coefficients.permute(2, 0, 1), (0, padding)).flatten(1)
         out = inner.new_empty(inner.shape[0] // rows.samples, rows.entries)
         use_threads(_meetings(factors, rows) * out.shape[0])
-        places = rows.offsets.numpy(), unsigned(rows.units)
-        factor_loops.collect(*by_unit(factors), *places, inner.numpy(), out.numpy())
+        places = rows.lists
+        factor_loops.collect(*by_unit(factors), factors.values.shape[2], *places, inner.numpy(), out.numpy())
         return out
 
     def inner_products(
@@ -193,7 +194,7 @@ class CompiledKernels:
     ) -> list[Float[torch.Tensor, "_ _"]]:
         """See Kernels. By meetings where samples have few; else those of two samples of the block are computed once."""
         length, products = block.stop - block.start, []
-        lists, samples = (support.offsets.numpy(), unsigned(support.units)), unsigned(support.sample_of_entry)
+        lists, samples = support.lists, unsigned(support.sample_of_entry)
         meetings, count = np.empty((2, 0), np.uint32), -1
         if length == support.samples:
             most = min(MOST_MEETINGS, support.entries * support.samples // MEETING)
@@ -241,8 +242,7 @@ class CompiledUpdate:
             unsigned(order.entry),
             unsigned(rows.sample_of_entry),
             row_values.numpy(),
-            columns.offsets.numpy(),
-            unsigned(columns.units),
+            *columns.lists,
             column_values.T.contiguous().numpy(),
             table.numpy(),
         )
@@ -257,11 +257,11 @@ class CompiledUpdate:
         """See OuterUpdate."""
 
 
-FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray, int]
+FactorsByUnit = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def by_unit(factors: Factors) -> FactorsByUnit:
-    """Where entries of a unit begin, the entries as listed, their vectors, and the length of these.
+    """Where entries of a unit begin, the entries as listed, and their vectors; one tuple as long as they are the same.
 
     Raises:
         ArgumentError: for more samples or numbers than an entry can tell apart.
@@ -272,7 +272,7 @@ def by_unit(factors: Factors) -> FactorsByUnit:
             raise ArgumentError("X", "fewer samples: their updates do not fit the lists", str(factors.samples))
         order = np.zeros(factors.width + 1, np.int32), np.empty(factors.entries, np.uint64)
         factor_loops.order_by_unit(factors.counts.numpy(), unsigned(factors.units), length, *order)
-        factors.kept = *order, factors.values.view(-1).numpy(), length
+        factors.kept = *order, factors.values.view(-1).numpy()
     found: FactorsByUnit = factors.kept
     return found
 

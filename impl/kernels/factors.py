@@ -73,6 +73,12 @@ class Factors:
         """Which places hold units."""
         return torch.arange(self.units.shape[1], device=self.units.device) < self.counts[:, None]
 
+    def clear(self) -> None:
+        """Forgets all vectors, but not the room that they had."""
+        self.vectors, self.entries, self.kept = 0, 0, None
+        self.counts.zero_()
+        self.values.zero_()
+
     def reserve(self, units: int, vectors: int) -> None:
         """Makes room for unions of so many units, and for so many vectors."""
         samples, room, vector_room = self.values.shape

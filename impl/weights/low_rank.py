@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from operator import attrgetter
 
 import numpy as np
 import torch
@@ -63,7 +64,7 @@ class OuterProducts:
 
     def has_right_factors_of(self, other: OuterProducts) -> bool:
         """Whether the right factors are the same numbers."""
-        return (
+        return (self.right is other.right and self.right_values is other.right_values) or (
             self.right_sum == other.right_sum
             and self.right.entries == other.right.entries
             and torch.equal(self.right.offsets, other.right.offsets)
@@ -79,6 +80,11 @@ class OuterProducts:
         """The sum with products of the same right factors: left factors add up on the union of their supports."""
         left, values = kernels.add_vectors(self.left, self.left_values, other.left, other.left_values)
         return OuterProducts(self.right, self.right_values, left, values)
+
+
+# Of many terms, at every step.
+_RANK, _ENTRIES = attrgetter("rank"), attrgetter("entries")
+_RIGHT_SUM, _LONGEST_RIGHT = attrgetter("right_sum"), attrgetter("longest_right")
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,12 +129,12 @@ class LowRank:
     @cached_property
     def sparse_rank(self) -> int:
         """The part of `rank` that sparse terms hold."""
-        return sum(term.rank for term in self.terms)
+        return sum(map(_RANK, self.terms))
 
     @cached_property
     def longest_sum(self) -> int:
         """The most products that an element of D h is a sum of, beside those with entries of h."""
-        return self.rank + max((term.longest_right for term in self.terms), default=0)
+        return self.rank + max(map(_LONGEST_RIGHT, self.terms), default=0)
 
     @cached_property
     def magnitude(self) -> float:
@@ -144,10 +150,11 @@ class LowRank:
 
     def with_term(self, term: OuterProducts, kernels: Kernels) -> LowRank:
         """D plus a term, merged with an earlier one of the same right factors: such updates do not raise the rank."""
-        for index, earlier in enumerate(self.terms):
-            if earlier.has_right_factors_of(term):
-                merged = (*self.terms[:index], earlier.plus(term, kernels), *self.terms[index + 1 :])
-                return LowRank(self.fan_in, self.fan_out, merged, self.dense)
+        if self.terms and term.right_sum in map(_RIGHT_SUM, self.terms):
+            for index, earlier in enumerate(self.terms):
+                if earlier.has_right_factors_of(term):
+                    merged = (*self.terms[:index], earlier.plus(term, kernels), *self.terms[index + 1 :])
+                    return LowRank(self.fan_in, self.fan_out, merged, self.dense)
         return LowRank(self.fan_in, self.fan_out, (*self.terms, term), self.dense)
 
     def cost(self, samples: int) -> int:
@@ -157,7 +164,7 @@ class LowRank:
         have few units in common.
         """
         dense = (self.fan_in + self.fan_out) * self.dense.rank if self.dense is not None else 0
-        return samples * (sum(term.entries for term in self.terms) + 2 * dense)
+        return samples * (sum(map(_ENTRIES, self.terms)) + 2 * dense)
 
     @cached_property
     def stack(self) -> OuterProducts:

@@ -175,7 +175,7 @@ class Panel:
 
     def replace_left(self, term: OuterProducts, kernels: Kernels) -> None:
         """Takes other left factors, where it holds one term, whose right ones have stayed."""
-        self.left = Factors(term.rank, self.left.width, self.left.values)
+        self.left.clear()
         self.left.reserve(int(term.left.host_counts.max()), 1)
         kernels.insert(self.left, term.left, term.left_values)
         self.pairs = term.pairs

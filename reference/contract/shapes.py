@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-__all__ = ["Bool", "Float", "Int", "Real"]
+__all__ = ["Bool", "Float", "Int", "Real", "UInt"]
 
 
 class _Undescribed:
@@ -18,10 +18,10 @@ class _Undescribed:
 
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Int, Real
+    from jaxtyping import Bool, Float, Int, Real, UInt
 else:
     Real = _Undescribed
     try:
-        from jaxtyping import Bool, Float, Int
+        from jaxtyping import Bool, Float, Int, UInt
     except ModuleNotFoundError:
-        Bool = Float = Int = _Undescribed
+        Bool = Float = Int = UInt = _Undescribed

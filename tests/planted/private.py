@@ -24,6 +24,7 @@ SHARED = (
     "impl.kernels.triton.device",
     "impl.certified.addresses",
     "impl.certified.append_loops",
+    "impl.certified.collect_loops",
     "impl.certified.combine_loops",
     "impl.certified.course_loops",
     "impl.certified.layer_table",
