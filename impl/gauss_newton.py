@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -72,8 +73,9 @@ class GaussNewtonSystem:
             gram = gram_matrix(self._factors, self._kernels, self._work)
             _check_finite(gram)
         halfway = self._curvature.times_root(gram)
-        whole = self._curvature.times_root(halfway.T)
-        return whole + self.damping * torch.eye(self.rows, dtype=gram.dtype, device=gram.device)
+        whole = self._curvature.times_root(halfway.T).clone()
+        whole.diagonal().add_(self.damping)
+        return whole
 
     def product(self, vector: Float[torch.Tensor, " nc"]) -> Float[torch.Tensor, " nc"]:
         """A v: n² where the Gram matrix is kept, n²·k where it is not."""
@@ -165,5 +167,6 @@ def gauss_newton_coefficients(
 
 
 def _check_finite(numbers: Float[torch.Tensor, "*shape"]) -> None:
-    if not torch.isfinite(numbers).all():
+    # The sum of finite numbers may itself overflow; only then are they looked at one by one.
+    if not math.isfinite(numbers.sum()) and not torch.isfinite(numbers).all():
         raise SolveError("solve: expected a finite Gram matrix, got an overflow; the network is unchanged")

@@ -220,9 +220,9 @@ class SparseNetwork:
         else:
             coefficients = StepCoefficients(LOSSES_BY_NAME[loss].gradient(trace.outputs, labels))
         moves = (learning_rate * coefficients.values).to(self._dtype)
-        counts = [support.host_counts for support in trace.supports[1:]]
-        dead = (torch.stack(counts).amin(dim=0) == 0).nonzero()[:, 0].tolist()
-        active_counts = tuple(count.numpy().copy() for count in counts)  # lazy weights keep the supports
+        # Copies, as lazy weights keep the supports.
+        active_counts = tuple(support.host_counts.numpy().copy() for support in trace.supports[1:])
+        dead = np.flatnonzero(np.minimum.reduce(active_counts) == 0).tolist()
 
         notes = self._forward_pass.settle(trace)
 

@@ -116,8 +116,8 @@ class Collector:
         collect_loops.collect(self._table[chosen], offsets, begins, samples, units, active, hidden, left, sums)
         parts = zip(
             torch.from_numpy(offsets),
-            *(torch.from_numpy(part).split(entries) for part in (samples, units, active, hidden)),
-            torch.from_numpy(left).split([outputs * count for count in entries]),
+            *(torch.from_numpy(part).split_with_sizes(entries) for part in (samples, units, active, hidden)),
+            torch.from_numpy(left).split_with_sizes([outputs * count for count in entries]),
             totals[chosen],
             strict=True,
         )

@@ -134,8 +134,7 @@ class CompiledKernels:
             for factors, support in ((right, more_right), (left, more_left))
         )
         loops.size_unions(*sides, sizes)
-        (rights, lefts), (longest_right, longest_left) = sizes.sum(axis=1).tolist(), sizes.max(axis=1).tolist()
-        return Unions(rights, lefts, longest_right, longest_left, int(sizes[0] @ sizes[1]))
+        return Unions(*loops.add_up_unions(sizes))
 
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """See Kernels."""

@@ -21,7 +21,7 @@ LISTED = 36
 
 # Vectors are asked for so many entries before they are needed, by one number in so many: every line of memory in
 # float32, every other one in float64, where its neighbour comes along.
-AHEAD = 12
+AHEAD = 24
 LINE = 16
 
 # Below, indices are unsigned: numba would else look for negative ones, number by number.

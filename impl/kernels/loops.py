@@ -169,6 +169,16 @@ def size_unions(right, left, sizes):
 
 
 @numba.njit(cache=True, nogil=True)
+def add_up_unions(sizes):
+    """The fields of Unions."""
+    right, left, longest_right, longest_left, pairs = 0, 0, 0, 0, 0
+    for i in range(sizes.shape[1]):
+        right, left, pairs = right + sizes[0, i], left + sizes[1, i], pairs + sizes[0, i] * sizes[1, i]
+        longest_right, longest_left = max(longest_right, sizes[0, i]), max(longest_left, sizes[1, i])
+    return right, left, longest_right, longest_left, pairs
+
+
+@numba.njit(cache=True, nogil=True)
 def _absent(known, units):
     """How many units are not among those that are known; both increase."""
     place, absent = 0, 0
