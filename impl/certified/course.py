@@ -182,6 +182,8 @@ class Course:
             (layer_table.DRIFT, units.drift),
             (layer_table.RIGHT, by_unit(change.right)),
             (layer_table.LEFT, by_unit(change.left)),
+            (layer_table.LEFT_COUNTS, change.left.counts),
+            (layer_table.LEFT_UNITS, change.left.units),
             (layer_table.CHANGE_TABLE, self._no_change if layer.change is None else layer.change),
             (layer_table.WEIGHTS, layer.weights.table),
             (layer_table.FOUND, found.arrays),

@@ -16,7 +16,7 @@ REST = KNOWN + len(Views._fields)
 BY_UNIT = REST + len(RestViews._fields)
 BIAS, MAGNITUDES, DRIFT = range(BY_UNIT, BY_UNIT + 3)
 CHANGE = DRIFT + 1
-RIGHT, LEFT, CHANGE_TABLE = CHANGE, CHANGE + 3, CHANGE + 6
+RIGHT, LEFT, LEFT_COUNTS, LEFT_UNITS, CHANGE_TABLE = CHANGE, CHANGE + 3, CHANGE + 6, CHANGE + 7, CHANGE + 8
 WEIGHTS = CHANGE_TABLE + 1
 FOUND = WEIGHTS + 1
 PLACES = FOUND + len(FoundViews._fields)
@@ -101,10 +101,12 @@ def change_at(table, numbers, like):
         vector(table[CHANGE + 3], np.int32),
         vector(table[CHANGE + 4], np.uint64),
         vector(table[CHANGE + 5], real),
+        vector(table[LEFT_COUNTS], np.int64),
+        matrix(table[LEFT_UNITS], np.uint32),
         int(numbers[SAMPLES]),
         int(numbers[VECTORS]),
         int(numbers[LENGTH]),
-        matrix(table[CHANGE + 6], real),
+        matrix(table[CHANGE_TABLE], real),
     )
 
 

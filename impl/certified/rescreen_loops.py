@@ -6,7 +6,6 @@ Most samples that stop resting need few rows or none: they are screened where th
 from __future__ import annotations
 
 import numba
-import numpy as np
 
 from impl.certified.append_loops import widened
 from impl.certified.combine_loops import combine_sample, refer_to
@@ -26,8 +25,8 @@ def rescreened_rows(slot, known, by_unit, change, inner, inputs, table, exact, c
     """
     units, values, places = inputs
     rho, place, limit, references = known.norms[slot], known.row_place[slot], by_unit.limit, 0
-    lists = change.left_offsets, change.left_listed, change.left_numbers
-    products = np.int64(sums_everywhere(*lists, change.length, inner, changes)) * change.vectors
+    vectors = change.left_counts, change.left_units, change.left_numbers
+    products = sums_everywhere(*vectors, change.length, inner, changes) * change.vectors
     bound = combine_sample(slot, known, values, places, by_unit.terms)
     products += _exact(slot, known, by_unit, bound, changes, exact)
     while _doubtful_beside_rows(exact, rho, place, bound.radius, limit):

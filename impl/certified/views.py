@@ -110,7 +110,7 @@ class UnitViews(NamedTuple):
 class ChangeViews(NamedTuple):
     """D, as one panel whose entries are listed by unit (factor_loops.py): `vectors` of its samples, padded to a length.
 
-    Or, where `table` is not empty, D h as a table by unit.
+    The left ones are also there by sample. Or, where `table` is not empty, D h as a table by unit.
     """
 
     right_offsets: np.ndarray
@@ -119,6 +119,8 @@ class ChangeViews(NamedTuple):
     left_offsets: np.ndarray
     left_listed: np.ndarray
     left_numbers: np.ndarray
+    left_counts: np.ndarray
+    left_units: np.ndarray
     samples: int
     vectors: int
     length: int

@@ -95,21 +95,25 @@ def sum_at(first, last, listed, numbers, length, factors):
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
-def sums_everywhere(unit_offsets, listed, numbers, length, factors, out):
+def sums_everywhere(counts, units, numbers, length, factors, out):
     """out[unit] = Σ over the entries of a unit of ⟨vectors, factors of their sample⟩, for all units; how many entries.
 
-    Lists are read from one end to the other, and so only vectors have to be asked for.
+    Vectors are read sample by sample, from one end to the other, which takes a third of the time that lists do. `units`
+    (samples, room), of which as many count as `counts` says.
     """
-    size, last = np.uint64(length), listed.size - 1
-    for unit in range(out.size):
-        total = numbers.dtype.type(0)
-        for at in range(unit_offsets[unit], unit_offsets[unit + 1]):
-            _ask_for(numbers, listed[min(at + AHEAD, last)], size)
-            begin, start = _sample(listed[at]) * size, _start(listed[at])
+    out[:] = 0
+    size, room, entries = np.uint64(length), np.uint64(units.shape[1]), 0
+    for i in range(counts.size):
+        begin = np.uint64(i) * size
+        start = begin * room
+        for place in range(counts[i]):
+            total = numbers.dtype.type(0)
             for t in range(size):
                 total += factors[begin + t] * numbers[start + t]
-        out[unit] = total
-    return listed.size
+            out[units[i, place]] += total
+            start += size
+        entries += counts[i]
+    return entries
 
 
 @numba.njit(cache=True, nogil=True)
