@@ -11,7 +11,7 @@ import torch
 from impl.certified import collect_loops
 from impl.certified.row_loops import COUNTED
 from impl.forward import check_finite
-from impl.kernels.compiled import use_threads
+from impl.kernels.compiled import MERGING, use_threads
 from impl.support import Support
 from reference.contract.shapes import Float, Int
 
@@ -112,7 +112,7 @@ class Collector:
         samples, units = np.empty((2, total), np.int32)
         active, hidden = np.empty(total, dtype), np.empty(total, dtype)  # one outlives the other
         left, sums = np.empty(outputs * total, dtype), np.empty((len(layers), offsets.shape[1] - 1))
-        use_threads((2 + outputs) * total)
+        use_threads(MERGING * total)
         collect_loops.collect(self._table[chosen], offsets, begins, samples, units, active, hidden, left, sums)
         parts = zip(
             torch.from_numpy(offsets),

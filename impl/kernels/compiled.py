@@ -29,6 +29,9 @@ from reference.contract.shapes import Float, Int
 # machine has given to somebody else, would cost more than they save.
 LEAST_PARALLEL_WORK = 1 << 18
 
+# What an entry costs where lists are merged or copied, in multiply-adds: it waits, and the next one for it (measured).
+MERGING = 16
+
 # Bytes that memory hands over at a time. A row of which more elements are wanted than it has cache lines comes
 # whole anyway; read from one end to the other it comes faster. The work counts are of the wanted elements alone.
 CACHE_LINE = 64
@@ -114,7 +117,7 @@ class CompiledKernels:
         """See Kernels. Both are merged, once to count and once to add."""
         here, there = support.lists, other.lists
         counts = torch.empty(support.samples, dtype=torch.int64)
-        use_threads(support.entries + other.entries)
+        use_threads(MERGING * (support.entries + other.entries))
         loops.count_unions(*here, *there, counts.numpy())
         union, entries = support, int(counts.sum())
         if entries > support.entries:
@@ -127,7 +130,7 @@ class CompiledKernels:
 
     def unions(self, right: Factors, more_right: Support, left: Factors, more_left: Support) -> Unions:
         """See Kernels."""
-        use_threads(more_right.entries + right.entries + more_left.entries + left.entries)
+        use_threads(MERGING * (more_right.entries + right.entries + more_left.entries + left.entries))
         sizes: Int[np.ndarray, "2 n"] = np.empty((2, right.samples), np.int64)
         sides = (
             (factors.counts.numpy(), unsigned(factors.units), *support.lists)
@@ -138,7 +141,7 @@ class CompiledKernels:
 
     def insert(self, factors: Factors, support: Support, values: Float[torch.Tensor, " entries"]) -> None:
         """See Kernels."""
-        use_threads((support.entries + factors.entries) * (1 + factors.vectors))
+        use_threads((support.entries + factors.entries) * (MERGING + factors.vectors))
         vectors = *support.lists, values.numpy()
         arrays, before = (factors.counts.numpy(), unsigned(factors.units), factors.values.numpy()), factors.entries
         loops.insert(*arrays, factors.vectors, *vectors)
