@@ -197,6 +197,26 @@ def test_samples_are_known_again_in_whatever_batch(weights, monkeypatch):
         np.testing.assert_allclose(a, b, atol=1e-5)
 
 
+def test_a_batch_that_comes_again_is_not_looked_up_again(monkeypatch):
+    """Unless its samples were forgotten, or the caller's array has other numbers by now."""
+    of, looked_up = SampleSlots.of, []
+    monkeypatch.setattr(SampleSlots, "of", lambda self, *batch: looked_up.append(self) or of(self, *batch))
+    problem, _, ours = digits(300, self_check=True)
+    X = problem.X.copy()
+
+    def step():
+        ours.step(X, problem.y, learning_rate=0.1)
+        gather = impl.factory(ours.to_network(), forward="gather")
+        np.testing.assert_allclose(ours.forward(X), gather.forward(X), atol=1e-5)
+        return len(looked_up)
+
+    assert [step(), step()] == [1, 1]
+    ours._forward_pass._forget(4)
+    assert [step(), step()] == [2, 2]
+    X[3] *= 0.5
+    assert [step(), step()] == [3, 3]
+
+
 def test_duplicates_in_a_batch_have_slots_of_their_own():
     X = torch.tensor([[1.0, 2.0], [1.0, 2.0], [3.0, 4.0]])
     slots = SampleSlots()

@@ -8,14 +8,15 @@ import torch
 
 import impl
 from impl.backward import left_factors
-from impl.certified import layer_table
+from impl.certified import layer_table, row_loops
 from impl.certified.addresses import place_of
 from impl.certified.blocks import OutOfRoom
+from impl.certified.collected import Collector, Totals
 from impl.certified.found import Found
 from impl.certified.resting_layer import RestingLayer
 from impl.certified.views import ChangeViews, FoundViews, RestViews, UnitViews, Views
 from impl.work import WorkMeter
-from reference import load_problem, random_network
+from reference import SolveError, load_problem, random_network
 from reference.contract import Activation
 from tests.impl.test_certified import CPU, DTYPES, certified_layer, run
 
@@ -184,3 +185,62 @@ def test_what_is_found_has_room_for_the_batch_after_memory_ran_out():
     assert not found.counts.any() and found.places.shape[1] == 4
     found.begin(5, 4, 0)
     assert found.left.shape[:2] == (5, 0)
+
+
+@pytest.fixture(params=[0, 3])
+def outputs(request):
+    return request.param
+
+
+ACTIVE_UNITS = np.array([[2, 0, 3], [1, 4, 0]])  # of three samples, in two layers
+
+
+@pytest.fixture
+def found(outputs):
+    """What a course might have found; in every array there is more room than is needed."""
+    generator, layers = np.random.default_rng(4), []
+    for active in ACTIVE_UNITS:
+        found = Found(np.dtype(np.float64))
+        found.begin(3, 5, outputs)
+        found.make_room(6, 5)
+        for array in found.arrays:
+            array[...] = generator.integers(1, 99, array.shape)
+        found.counts[:, row_loops.ACTIVE] = active
+        layers.append(found)
+    return layers
+
+
+@pytest.fixture
+def collector(found):
+    table = np.zeros((2, layer_table.PLACES, 4), np.int64)
+    for layer, arrays in enumerate(found):
+        for place, array in enumerate(arrays.arrays, layer_table.FOUND):
+            table[layer, place] = place_of(array)
+    return Collector(table, [4, 5], [60, 50], np.dtype(np.float64))
+
+
+@pytest.mark.parametrize("layers", [range(2), range(1), range(1, 2)])
+def test_what_was_found_is_put_together_one_sample_after_the_other(found, collector, outputs, layers):
+    totals = collector.add_up(3)
+    assert totals == [Totals(*each.counts.sum(axis=0).tolist()) for each in found]
+    collected = collector.collect(layers, totals, outputs)
+    assert len(collected) == len(layers)
+    for layer, got in zip(layers, collected, strict=True):
+        samples, places = np.nonzero(np.arange(6) < ACTIVE_UNITS[layer][:, None])
+        assert got.support.offsets.tolist() == [0, *np.cumsum(ACTIVE_UNITS[layer])]
+        assert got.support.sample_of_entry.tolist() == samples.tolist()
+        assert got.support.units.tolist() == found[layer].units[samples, places].tolist()
+        assert got.support.width == (60, 50)[layer] and got.totals == totals[layer]
+        assert got.active.tolist() == found[layer].active[samples, places].tolist()
+        assert got.hidden.tolist() == found[layer].hidden[samples, places].tolist()
+        if outputs:
+            assert np.array_equal(got.left.numpy(), found[layer].left[samples, :, places].T)
+
+
+def test_a_preactivation_that_overflowed_is_told_from_a_sum_that_does(found, collector):
+    found[1].active[1, :2] = np.finfo(np.float64).max
+    collector.collect(range(2), collector.add_up(3), 0)
+    found[1].active[1, 2] = np.inf
+    with pytest.raises(SolveError, match="finite preactivations in layer 5"):
+        collector.collect(range(2), collector.add_up(3), 0)
+    collector.collect(range(1), collector.add_up(3), 0)
