@@ -16,7 +16,7 @@ from reference.contract.arguments import one_of, whole_number
 FORWARDS = ("gather", "certified", "auto")
 
 # Layers narrower than this are done with before certificates have been looked at (measured on CPUs).
-LEAST_WIDTH = 5120
+LEAST_WIDTH = 4096
 
 # Of the weights' own memory, what certificates may take unless they are told; and what they may take of any network.
 MEMORY_SHARE = 0.15
