@@ -15,22 +15,23 @@ from reference.contract import StepReport
 #: The choices of each comparison; the first is the one that the others are held against.
 WEIGHTS = (
     f"{DENSE}={DENSE_FACTORY}",
-    "eager=impl:factory?weights=eager",
-    "lazy, folding=impl:factory?weights=lazy&maintenance=fold",
-    "lazy, keeping=impl:factory?weights=lazy&maintenance=keep",
-    "lazy, recompressing=impl:factory?weights=lazy&maintenance=recompress",
+    "eager=impl:factory?forward=gather&weights=eager",
+    "lazy, folding=impl:factory?forward=gather&weights=lazy&maintenance=fold",
+    "lazy, keeping=impl:factory?forward=gather&weights=lazy&maintenance=keep",
+    "lazy, recompressing=impl:factory?forward=gather&weights=lazy&maintenance=recompress",
+    "certified=impl:factory?forward=certified",
 )
 SOLVERS = (
-    "cholesky=impl:factory?solver=cholesky",
-    "cg=impl:factory?solver=cg",
-    "cg + TensorSRHT=impl:factory?solver=sketched-cg",
-    "cg + TensorSketch=impl:factory?solver=sketched-cg-tensor-sketch",
+    "cholesky=impl:factory?forward=gather&solver=cholesky",
+    "cg=impl:factory?forward=gather&solver=cg",
+    "cg + TensorSRHT=impl:factory?forward=gather&solver=sketched-cg",
+    "cg + TensorSketch=impl:factory?forward=gather&solver=sketched-cg-tensor-sketch",
 )
 EXACT = "exact Gram"
 GRAM = (
-    f"{EXACT}=impl:factory?solver=cholesky",
-    "TensorSRHT=impl:factory?solver=sketched-cg",
-    "TensorSketch=impl:factory?solver=sketched-cg-tensor-sketch",
+    f"{EXACT}=impl:factory?forward=gather&solver=cholesky",
+    "TensorSRHT=impl:factory?forward=gather&solver=sketched-cg",
+    "TensorSketch=impl:factory?forward=gather&solver=sketched-cg-tensor-sketch",
 )
 
 # The second step's loss shows what the first one's solve did; nothing accumulates, and so more steps show no more.
@@ -118,12 +119,13 @@ def weights_comparison(
     window: int,
     dtype: str,
 ) -> Comparison:
-    """Eager against lazy weights under each maintenance, beside the dense rival, over m, n and b."""
+    """Eager against lazy weights under each maintenance, certified passes, and the dense rival, over m, n and b."""
     return Comparison(
         "weights",
         "Weights: an iteration, over a window that holds the maintenance",
-        f"the window is {window} iterations from the initial weights on; its mean amortizes folds and recompressions, "
-        "its maximum shows them",
+        f"the window is {window} iterations from the initial weights on; its mean amortizes folds, recompressions and "
+        "anchors, its maximum shows them; certified weights are lazy ones under certified forward passes, all others "
+        "take the gather pass",
         _loaded(WEIGHTS, dtype),
         tuple(
             Setting("weights", "digits", n, m, depth, b, window) for n in samples for b in thresholds for m in widths

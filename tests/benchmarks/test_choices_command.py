@@ -66,7 +66,7 @@ def test_the_json_keeps_its_schema(results):
     assert {"threads", "torch", "cpu", "device", "commit", "dirty"} <= set(document["environment"])
     assert document["problem"]["rounds"] == document["problem"]["rounds_asked_for"] == 2
     assert list(document["comparisons"]) == ["weights", "solver", "gram"]
-    assert [len(entry["choices"]) for entry in document["comparisons"].values()] == [5, 4, 3]
+    assert [len(entry["choices"]) for entry in document["comparisons"].values()] == [6, 4, 3]
     for name, setting in all_settings(document):
         assert {"batch", "n", "m", "depth", "b", "window", "fastest", "as_fast", "choices"} <= set(setting)
         for entry in setting["choices"].values():
