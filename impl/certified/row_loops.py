@@ -54,9 +54,7 @@ def advance(batch, known, rest, by_unit, change, table, screened, found):
     _multiply(known.numbers, known.offset[slot], known.stride[slot], values, places, products)
     if tabulated:
         changes = change.table[:, i][rows[:live]]
-    elif rescreened:
-        changes = all_changes[rows[:live]]
-    else:
+    else:  # also where those of all units are known: these are summed as ever, and so the same to the last bit
         changes = np.zeros(live, values.dtype)
         counts[CHANGES] += _changes_of(rows[:live], change, inner, changes)
     z, ordered = _selected(rows, products, changes, by_unit.bias, by_unit.threshold)
