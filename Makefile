@@ -37,7 +37,7 @@ asv-publish: $(INSTALLED)
 	$(ASV) publish --no-pull
 
 test: check
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 	$(BIN)/python -m properties --impl impl:factory
 	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?weights=lazy&solver=cg'
 	$(BIN)/python -m properties --threads 1 --impl 'impl:factory?weights=lazy&maintenance=keep&solver=sketched-cg'

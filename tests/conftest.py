@@ -1,5 +1,5 @@
-"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device, and the files
-that take longest come first. What numba has kept of loops that have changed since is removed.
+"""For all tests: array annotations are checked, torch has a fixed thread count, CUDA tests need a device. What numba
+has kept of loops that have changed since is removed.
 
 Where there is no device, Triton's kernels are interpreted. On a machine with a device there may be no jaxtyping, or no
 beartype beside it: the CUDA tests then run without the check.
@@ -31,29 +31,6 @@ forget_what_is_stale()
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")  # Triton reads it when it is imported
-
-
-# The files that take longest come first: else a process may be left alone with one of them at the end. Where they are
-# dealt out to processes, --no-loadscope-reorder keeps the order.
-LONGEST = (
-    "test_planted",
-    "test_captured",
-    "test_device_run",
-    "test_choices",
-    "test_certified",
-    "test_statistics",
-    "test_storage",
-    "test_resume",
-    "test_triton_kernels",
-    "test_gate",
-    "test_lazy_state_machine",
-    "test_measure_command",
-)
-
-
-def pytest_collection_modifyitems(items):
-    place = {name: number for number, name in enumerate(LONGEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
 
 
 @pytest.fixture(autouse=True)
