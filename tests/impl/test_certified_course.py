@@ -56,6 +56,22 @@ def test_left_factors_are_those_of_a_backward_pass(dtype, outputs):
     )  # of Dᵀ g one counts the products there are, the other those of a whole panel
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_what_is_screened_on_the_way_comes_out_the_same_to_the_last_bit(dtype):
+    """D h of its rows is summed as that of a sample that rests, though it was summed for all units just before."""
+    ours, X, _ = trained(dtype, steps=6)
+    layers, passes, screened = ours._forward_pass.layers, [], []
+    for resting in (True, True, False, True):
+        for layer in layers:
+            layer.rest.valid[:] &= resting
+        passes.append(ours._trace(ours._samples(X)))
+        screened.append(sum(layer._counts.screened for layer in layers))
+    assert screened[2] == 12 * 3 and screened[1] < 12 * 3 > screened[3]
+    for other in passes[1:]:
+        assert all(map(torch.equal, passes[0].hidden, other.hidden))
+        assert torch.equal(passes[0].outputs, other.outputs)
+
+
 def test_a_course_that_finds_no_room_in_a_layer_is_finished_layer_by_layer(monkeypatch):
     """Layer 2 has no room at first: what the course has found below stays, and the layer is tried alone."""
     ours, X, y = trained("float32")
