@@ -149,12 +149,10 @@ class Drift:
     def _go_along(self, before: LowRank | None, low_rank: LowRank) -> int:
         if before is None or before.dense is not low_rank.dense or len(before.terms) > len(low_rank.terms):
             return self._begin_anew(low_rank)
-        kept = len(before.terms)
-        other = [] if low_rank.terms[:kept] == before.terms else zip(before.terms, low_rank.terms, strict=False)
-        pairs = [(old, new) for old, new in other if old is not new]
+        pairs = [(old, new) for old, new in zip(before.terms, low_rank.terms, strict=False) if old is not new]
         if any(not new.has_right_factors_of(old) for old, new in pairs):
             return self._begin_anew(low_rank)
-        more = [(None, new) for new in low_rank.terms[kept:]]
+        more = [(None, new) for new in low_rank.terms[len(before.terms) :]]
         return sum(self._add(old, new) for old, new in (*pairs, *more))
 
     def _begin_anew(self, low_rank: LowRank) -> int:
